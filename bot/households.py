@@ -1,0 +1,99 @@
+"""Households: their cards, and which account belongs to which. Joining moves receipts; nothing counts twice."""
+
+from collections.abc import Sequence
+
+from sqlmodel import Session, col, func, select
+
+from bot import texts
+from bot.errors import NotFound
+from bot.house import House
+from bot.turn import Turn
+from store import reach
+from store.tables import Account, Chat, Grade, Household, NoticeTarget, Receipt, ReceiptKind, Unit
+
+CARD = "household card"
+
+
+def card_token(house: House, household: Household) -> str:
+    """The token on a household's card: signed, so that none is stored; a new version makes the old card worthless."""
+    return house.vault.sign(CARD, f"{household.id:x}-{household.card_version:x}")
+
+
+def household_of_card(session: Session, house: House, token: str) -> Household:
+    """The household that the card is for. Raises NotFound for a forged or an old card."""
+    value = house.vault.unsign(CARD, token)
+    if value is not None:
+        number, _, version = value.partition("-")
+        household = session.get(Household, int(number, 16))
+        if household is not None and household.closed_at is None and household.card_version == int(version, 16):
+            return household
+    raise NotFound(texts.CARD_WRONG)
+
+
+def by_number(session: Session, unit_id: int, number: int) -> Household | None:
+    """The household with this number in the village's register."""
+    return session.exec(
+        select(Household).where(
+            Household.unit_id == unit_id, Household.number == number, col(Household.closed_at).is_(None)
+        )
+    ).first()
+
+
+def register_size(session: Session, unit_ids: Sequence[int]) -> int:
+    return session.exec(
+        select(func.count()).where(col(Household.unit_id).in_(list(unit_ids)), col(Household.closed_at).is_(None))
+    ).one()
+
+
+def join(session: Session, account: Account, household: Household, grade: Grade) -> None:
+    """Tie the account to the household and move its receipts. A card is not weakened by typing the same number."""
+    if account.household_id == household.id and account.grade is Grade.CARD:
+        return
+    account.household_id, account.grade, account.unit_id = household.id, grade, household.unit_id
+    session.add(account)
+    session.flush()
+    _move_receipts(session, account, household)
+
+
+def _move_receipts(session: Session, account: Account, household: Household) -> None:
+    """A receipt counts for the household where the notice is for its village, else as an account of the chat's village."""
+    touched: set[reach.Pair] = set()
+    mine = select(Receipt).where(Receipt.account_id == account.id, Receipt.kind == ReceiptKind.ACKNOWLEDGED)
+    for receipt in session.exec(mine).all():
+        if receipt.unit_id is not None:
+            touched.add((receipt.notice_id, receipt.unit_id))
+        if session.get(NoticeTarget, (receipt.notice_id, household.unit_id)) is not None:
+            receipt.household_id, receipt.grade, receipt.unit_id = household.id, account.grade, household.unit_id
+        else:
+            chat = session.get(Chat, receipt.chat_id) if receipt.chat_id else None
+            receipt.household_id, receipt.grade = None, None
+            receipt.unit_id = chat.unit_id if chat else receipt.unit_id
+        if receipt.unit_id is not None:
+            touched.add((receipt.notice_id, receipt.unit_id))
+        session.add(receipt)
+    session.flush()
+    reach.recount(session.connection(), touched)
+
+
+# ---------------------------------------------------------------- in a chat
+
+
+def join_by_card(turn: Turn, token: str) -> None:
+    household = household_of_card(turn.session, turn.house, token)
+    join(turn.session, turn.account, household, Grade.CARD)
+    village = turn.session.get_one(Unit, household.unit_id)
+    turn.say(texts.joined_household(household.number, village.name))
+
+
+def join_by_number(turn: Turn, number: int) -> None:
+    """The account types the number of its own household, in the village whose group it was last seen in."""
+    if turn.account.unit_id is None:
+        turn.say(texts.HOUSEHOLD_NO_VILLAGE)
+        return
+    village = turn.session.get_one(Unit, turn.account.unit_id)
+    household = by_number(turn.session, village.id or 0, number)
+    if household is None:
+        turn.say(texts.no_such_household(number, village.name))
+        return
+    join(turn.session, turn.account, household, Grade.NUMBER)
+    turn.say(texts.joined_household(household.number, village.name))

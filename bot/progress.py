@@ -1,0 +1,75 @@
+"""One message of progress in the author's chat, edited as groups are reached."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select as sa_select
+from sqlmodel import Session, col, func, select
+
+from adapters.text import plain
+from bot import texts
+from bot.house import House
+from bot.later import later
+from bot.messages import Message, to_payload
+from store import outbox
+from store.tables import Action, Lane, Notice, Outbox, Reach
+
+EVERY = timedelta(seconds=2)
+PATIENCE = timedelta(minutes=30)
+"""After that the figures are asked for with /baocao."""
+
+
+def origin(chat_id: int) -> str:
+    """How a notice remembers the chat in which it was written."""
+    return f"chat:{chat_id}"
+
+
+def begin(session: Session, notice: Notice, *, now: datetime) -> None:
+    """Start the message, for a notice that was written in a chat."""
+    word, _, chat_id = notice.origin.partition(":")
+    if word == "chat":
+        totals = _totals(session, notice)
+        outbox.post(
+            session.connection(),
+            chat_id=int(chat_id),
+            key=_key(notice),
+            payloads=[_payload(notice, totals, done=False)],
+            lane=Lane.REPLY,
+            now=now,
+        )
+        later(session, "progress", str(notice.id), now + EVERY, notice=notice.id, until=(now + PATIENCE).isoformat())
+
+
+def show(session: Session, house: House, payload: dict[str, Any], now: datetime) -> None:
+    """Bring the message up to date, and look again soon until all is done."""
+    notice = session.get_one(Notice, payload["notice"])
+    totals = _totals(session, notice)
+    chats, sent, failed, unknown, handed = totals
+    done = sent + failed + unknown + handed >= chats
+    post = session.exec(select(Outbox.id).where(Outbox.key == _key(notice), Outbox.action == Action.POST)).first()
+    if post is not None:
+        new = _payload(notice, totals, done=done)
+        if new != payload.get("shown"):
+            outbox.put_edit(session.connection(), post, new, now=now, lane=Lane.REPLY)
+    if not done and now < datetime.fromisoformat(payload["until"]):
+        shown = _payload(notice, totals, done=done)
+        later(session, "progress", str(notice.id), now + EVERY, notice=notice.id, until=payload["until"], shown=shown)
+
+
+def _totals(session: Session, notice: Notice) -> tuple[int, int, int, int, int]:
+    figures = [Reach.chats, Reach.sent, Reach.failed, Reach.unknown, Reach.handed]
+    sums = sa_select(*(func.coalesce(func.sum(figure), 0) for figure in figures))
+    row = session.connection().execute(sums.where(col(Reach.notice_id) == notice.id)).one()
+    chats, sent, failed, unknown, handed = (int(figure) for figure in row)
+    return chats, sent, failed, unknown, handed
+
+
+def _payload(notice: Notice, totals: tuple[int, int, int, int, int], *, done: bool) -> str:
+    chats, sent, failed, unknown, handed = totals
+    if not chats:
+        return to_payload(Message(plain(f"{notice.code}: {texts.NO_GROUPS}")))
+    return to_payload(Message(plain(texts.progress(notice.code, sent, chats, failed, unknown, handed, done=done))))
+
+
+def _key(notice: Notice) -> str:
+    return f"progress:{notice.id}"

@@ -1,0 +1,205 @@
+"""/baocao and /chuanam: how far a notice got, and whom it has not reached, told in a chat."""
+
+import re
+
+from sqlmodel import col, or_, select
+
+from adapters.contract import Button
+from bot import dialogs, reach, texts
+from bot.dialogs import Place
+from bot.errors import Invalid
+from bot.permissions import Actor, Duty, notice_for, targets_seen, village_for
+from bot.turn import Turn, rows_of
+from store.tables import Household, Notice, NoticeState, NoticeTarget, Reach, Unit
+
+KIND = "missing"
+WORD = "m"
+"""First word of button tokens here: `m:r:{code}` report, `m:l:{code}` list, `m:t:{code}:{household}` tick."""
+LATEST = 6
+MOST_BUTTONS = 60
+
+
+def report(turn: Turn, actor: Actor, code: str) -> None:
+    """/baocao [code] in private."""
+    if not code:
+        _pick(turn, actor, "r")
+        return
+    notice = notice_for(turn.session, actor, code)
+    villages = targets_seen(turn.session, actor, notice)
+    found = reach.of_notice(turn.session, notice, villages)
+    lines = [_head(turn, notice), ""]
+    lines += [_line(line) for line in found.villages]
+    if len(found.villages) > 1:
+        lines += ["", _line(found.total)]
+    turn.say(
+        "\n".join(lines), ((Button("Hộ chưa nắm", f"{WORD}:l:{notice.code}"),),) if _is_head(actor, villages) else ()
+    )
+
+
+def group_report(turn: Turn) -> None:
+    """/baocao in a village's group: the latest notice in one line, numbers only."""
+    if turn.chat.unit_id is None:
+        return
+    latest = turn.session.exec(
+        select(Notice, Reach)
+        .join(Reach, col(Reach.notice_id) == Notice.id)
+        .where(Reach.unit_id == turn.chat.unit_id, Notice.state == NoticeState.PUBLISHED)
+        .order_by(col(Notice.published_at).desc())
+        .limit(1)
+    ).first()
+    if latest is None:
+        turn.say(texts.NO_NOTICES)
+        return
+    notice, row = latest
+    took = texts.took_note(row.card + row.number + row.head + row.visit, row.households, row.unlinked)
+    turn.say(f"{_head(turn, notice)}\nĐã nắm: {took}.")
+
+
+def missing(turn: Turn, actor: Actor, code: str) -> None:
+    """/chuanam [code] in private: one list for each of the head's villages."""
+    if not code:
+        _pick(turn, actor, "l")
+        return
+    notice = notice_for(turn.session, actor, code, Duty.REGISTER)
+    villages = targets_seen(turn.session, actor, notice, Duty.REGISTER)
+    for village in villages:
+        turn.say(*_list(turn, actor, notice, village))
+    dialogs.put(turn, KIND, "tick", {"code": notice.code, "villages": [village.id for village in villages]})
+
+
+def tick_typed(turn: Turn, actor: Actor, place: Place, words: str) -> bool:
+    """Numbers typed after /chuanam are households told in person. False: these words are no numbers."""
+    if not re.fullmatch(r"[\d\s,.;]+", words):
+        return False
+    notice = notice_for(turn.session, actor, place.data["code"], Duty.REGISTER)
+    numbers = [int(number) for number in re.findall(r"\d+", words)]
+    if len(place.data["villages"]) != 1:
+        turn.say("Bác có nhiều bản, xin bấm nút ở danh sách của từng bản.")
+        return True
+    village = village_for(turn.session, actor, place.data["villages"][0], Duty.REGISTER)
+    ids = {
+        household.number: household.id or 0
+        for household in turn.session.exec(
+            select(Household).where(Household.unit_id == village.id, col(Household.number).in_(numbers))
+        )
+    }
+    if unknown := [number for number in numbers if number not in ids]:
+        raise Invalid(texts.no_such_household(unknown[0], village.name))
+    reach.tick(turn.session, actor, notice, village, list(ids.values()), now=turn.now)
+    turn.say(texts.ticked(sorted(ids)))
+    turn.say(*_list(turn, actor, notice, village))
+    return True
+
+
+def press(turn: Turn, actor: Actor, what: str, code: str, rest: str, row_id: int | None) -> None:
+    match what:
+        case "r":
+            report(turn, actor, code)
+            turn.answer(code)
+        case "l":
+            missing(turn, actor, code)
+            turn.answer(code)
+        case "t" if rest.isdigit():
+            _tick(turn, actor, code, int(rest), row_id)
+        case _:
+            turn.answer(texts.PRESS_STALE)
+
+
+def _tick(turn: Turn, actor: Actor, code: str, household_id: int, row_id: int | None) -> None:
+    """Tick a household; pressing it again takes the tick back."""
+    household = turn.session.get(Household, household_id)
+    if household is None:
+        turn.answer(texts.PRESS_STALE)
+        return
+    notice = notice_for(turn.session, actor, code, Duty.REGISTER)
+    village = village_for(turn.session, actor, household.unit_id, Duty.REGISTER)
+    if reach.tick(turn.session, actor, notice, village, [household_id], now=turn.now):
+        turn.answer(texts.ticked([household.number]))
+    else:
+        reach.untick(turn.session, actor, notice, village, [household_id], now=turn.now)
+        turn.answer(texts.unticked(household.number))
+    turn.rewrite(row_id, *_list(turn, actor, notice, village))
+
+
+def _list(turn: Turn, actor: Actor, notice: Notice, village: Unit):  # type: ignore[no-untyped-def]
+    """The list's words and its buttons."""
+    row = turn.session.get(Reach, (notice.id, village.id), populate_existing=True)
+    if row is None or not row.households:
+        return texts.NO_REGISTER, ()
+    left = reach.missing(turn.session, turn.house, actor, notice, village)
+    if not left:
+        return f"{notice.code}, {village.name}: {texts.NO_MISSING}", ()
+    lines = [texts.missing_head(notice.code, village.name, len(left), row.households)]
+    for household in left:
+        notes = [household.label] if household.label else []
+        if household.no_smartphone:
+            notes.append("không có điện thoại thông minh")
+        if household.told_by is not None:
+            notes.append(f"nhờ hộ {household.told_by} báo")
+        lines.append(f"• Hộ {household.number}" + (f": {', '.join(notes)}" if notes else ""))
+    buttons = [Button(f"Hộ {h.number}", f"{WORD}:t:{notice.code}:{h.id}") for h in left[:MOST_BUTTONS]]
+    return "\n".join(lines), rows_of(buttons, 4)
+
+
+def _pick(turn: Turn, actor: Actor, what: str) -> None:
+    """The latest notices, as buttons."""
+    duty = Duty.FIGURES if what == "r" else Duty.REGISTER
+    below = [col(Unit.path).startswith(path, autoescape=True) for path in actor.paths(duty)]
+    latest = (
+        turn.session.exec(
+            select(Notice)
+            .join(NoticeTarget, col(NoticeTarget.notice_id) == Notice.id)
+            .join(Unit, col(Unit.id) == NoticeTarget.unit_id)
+            .where(Notice.state == NoticeState.PUBLISHED, or_(*below))
+            .distinct()
+            .order_by(col(Notice.published_at).desc())
+            .limit(LATEST)
+        ).all()
+        if below
+        else []
+    )
+    if not latest:
+        turn.say(texts.NO_NOTICES)
+    elif len(latest) == 1:
+        (report if what == "r" else missing)(turn, actor, latest[0].code)
+    else:
+        buttons = [Button(_head(turn, notice), f"{WORD}:{what}:{notice.code}") for notice in latest]
+        turn.say(texts.PICK_NOTICE, rows_of(buttons, 1))
+
+
+def _head(turn: Turn, notice: Notice) -> str:
+    at = f", {texts.moment(turn.house.local(notice.published_at))}" if notice.published_at else ""
+    return f"{notice.code} · {notice.issuer_name}{at}"
+
+
+def _line(line: reach.VillageReach) -> str:
+    """One village in words."""
+    sent = f"đã gửi {line.sent}/{line.chats} nhóm"
+    if line.failed:
+        reasons = sorted({texts.failure(problem.error) for problem in line.problems if problem.error})
+        sent += f", {line.failed} chưa gửi được ({'; '.join(reasons)})" if reasons else f", {line.failed} chưa gửi được"
+    if line.unknown:
+        sent += f", {line.unknown} chưa rõ"
+    if line.handed:
+        sent += f", {line.handed} giao chuyển tay"
+    seen = texts.NOT_MEASURABLE if line.seen is None else texts.number(line.seen)
+    people = texts.NOT_MEASURABLE if line.members is None else texts.number(line.members)
+    parts = [f"{line.name}: {sent}; {people} người trong nhóm; đã xem: {seen}; đã nắm: {line.words}"]
+    grades = [
+        (line.card, "tự xác nhận"),
+        (line.number, "tự khai"),
+        (line.head, "trưởng bản ghi"),
+        (line.visit, "tổ đến nhà"),
+    ]
+    if shown := [f"{count} {word}" for count, word in grades if count]:
+        parts.append(f" ({', '.join(shown)})")
+    answers = [(line.join, "tham gia"), (line.absent, "vắng"), (line.help, "cần giúp")]
+    if shown := [f"{count} {word}" for count, word in answers if count]:
+        parts.append(f"; {', '.join(shown)}")
+    if line.median is not None:
+        parts.append(f"; một nửa nắm trong {texts.span(line.median)}")
+    return "".join(parts) + "."
+
+
+def _is_head(actor: Actor, villages: list[Unit]) -> bool:
+    return any(actor.may(Duty.REGISTER, village) for village in villages)

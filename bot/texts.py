@@ -1,0 +1,391 @@
+"""Every sentence that the bot says, in one place: short, plain, as a neighbour would say it."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from store.outbox import Failure
+from store.tables import Answer, Grade, IssuerKind, NoticeKind, NoticeState, RoleName, State, Wanted
+
+# ---------------------------------------------------------------- words for things
+
+HEADLINES: dict[IssuerKind, str] = {
+    IssuerKind.COMMUNE: "🏛 THÔNG BÁO",
+    IssuerKind.POLICE: "👮 CÔNG AN THÔNG BÁO",
+    IssuerKind.HEALTH: "🏥 TRẠM Y TẾ THÔNG BÁO",
+    IssuerKind.SCHOOL: "🏫 NHÀ TRƯỜNG THÔNG BÁO",
+    IssuerKind.VILLAGE: "🏘 TIN TRONG BẢN",
+}
+KINDS: dict[NoticeKind, str] = {
+    NoticeKind.NOTICE: "Thông báo",
+    NoticeKind.MEETING: "Mời họp",
+    NoticeKind.SCAM_WARNING: "Cảnh báo lừa đảo",
+    NoticeKind.DISASTER: "Cảnh báo thiên tai",
+}
+KIND_HEADLINES: dict[NoticeKind, str] = {
+    NoticeKind.MEETING: "MỜI HỌP",
+    NoticeKind.SCAM_WARNING: "CẢNH BÁO LỪA ĐẢO",
+    NoticeKind.DISASTER: "CẢNH BÁO THIÊN TAI",
+}
+ANSWERS: dict[Answer, str] = {
+    Answer.GOT_IT: "Đã nắm",
+    Answer.JOIN: "Tham gia",
+    Answer.ABSENT: "Vắng",
+    Answer.HELP: "Cần giúp",
+}
+BUTTONS: dict[Answer, str] = {
+    Answer.GOT_IT: "✅ Đã nắm",
+    Answer.JOIN: "✅ Tham gia",
+    Answer.ABSENT: "🚫 Vắng",
+    Answer.HELP: "🆘 Cần giúp",
+}
+WANTED: dict[Wanted, str] = {
+    Wanted.ACKNOWLEDGE: "Đã nắm",
+    Wanted.ATTEND: "Tham gia · Vắng · Cần giúp",
+    Wanted.NOTHING: "không cần trả lời",
+}
+STATES: dict[NoticeState, str] = {
+    NoticeState.DRAFT: "nháp",
+    NoticeState.WAITING: "chờ duyệt",
+    NoticeState.RETURNED: "bị trả lại",
+    NoticeState.PUBLISHED: "đã phát",
+    NoticeState.CANCELLED: "đã bỏ",
+    NoticeState.RECALLED: "đã thu hồi",
+}
+DELIVERY: dict[State, str] = {
+    State.QUEUED: "đang chờ gửi",
+    State.LEASED: "đang chờ gửi",
+    State.SENDING: "đang gửi",
+    State.SENT: "đã gửi",
+    State.HANDED: "đã giao người chuyển",
+    State.FAILED: "chưa gửi được",
+    State.UNKNOWN: "chưa rõ đã tới chưa",
+    State.CANCELLED: "đã dừng",
+    State.EXPIRED: "quá hạn, không gửi nữa",
+    State.RECALLED: "đã thu hồi",
+}
+GRADES: dict[Grade, str] = {
+    Grade.CARD: "tự xác nhận",
+    Grade.NUMBER: "tự khai số hộ",
+    Grade.HEAD: "trưởng bản ghi",
+    Grade.VISIT: "tổ đến nhà ghi",
+}
+ROLES: dict[RoleName, str] = {
+    RoleName.ADMIN: "Quản trị",
+    RoleName.OFFICIAL: "Cán bộ",
+    RoleName.POLICE: "Công an",
+    RoleName.VIEWER: "Xem số liệu",
+    RoleName.VILLAGE_HEAD: "Trưởng thôn, bản",
+    RoleName.HELPER: "Tổ công nghệ số cộng đồng",
+}
+FAILURES: dict[str, str] = {
+    Failure.CHAT_GONE: "bot không còn trong nhóm",
+    Failure.NO_RIGHT: "nhóm không cho bot viết",
+    Failure.REJECTED: "ứng dụng không nhận tin này",
+    Failure.NOT_SENT: "đường truyền không thông",
+    Failure.THROTTLED: "ứng dụng bắt chờ",
+    Failure.NO_ANSWER: "gửi đi nhưng không thấy ứng dụng trả lời",
+    Failure.CRASHED: "máy dừng đúng lúc đang gửi",
+    Failure.BROKEN: "kênh gửi đang hỏng, cần quản trị xem",
+}
+NOT_MEASURABLE = "không đo được"
+
+
+def failure(code: str) -> str:
+    return FAILURES.get(code, "chưa rõ lý do")
+
+
+def number(value: int) -> str:
+    """As Vietnamese write it: 12.480."""
+    return f"{value:,}".replace(",", ".")
+
+
+def day(at: datetime) -> str:
+    return f"{at:%d/%m/%Y}"
+
+
+def moment(at: datetime) -> str:
+    return f"{at:%H:%M, %d/%m/%Y}"
+
+
+def span(wait: timedelta) -> str:
+    """A duration as people say it."""
+    minutes = round(wait.total_seconds() / 60)
+    if minutes < 1:
+        return "dưới 1 phút"
+    if minutes < 60:
+        return f"{minutes} phút"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} giờ {minutes} phút" if minutes else f"{hours} giờ"
+    return f"{hours // 24} ngày {hours % 24} giờ"
+
+
+def took_note(acknowledged: int, households: int, unlinked: int) -> str:
+    """ "31/62 hộ, và 5 tài khoản chưa gắn hộ"; without a register "tài khoản", never "hộ"."""
+    if not households:
+        return f"{number(acknowledged + unlinked)} tài khoản"
+    line = f"{number(acknowledged)}/{number(households)} hộ"
+    return f"{line}, và {number(unlinked)} tài khoản chưa gắn hộ" if unlinked else line
+
+
+def button_count(acknowledged: int, households: int, unlinked: int) -> str:
+    """Short enough for a button; '' while nobody has pressed."""
+    if households:
+        figure = f"{number(acknowledged)}/{number(households)} hộ" if acknowledged else ""
+        return figure + (f" +{number(unlinked)}" if unlinked else "")
+    return number(acknowledged + unlinked) if acknowledged + unlinked else ""
+
+
+def help_wanted(code: str, village: str, household: int | None) -> str:
+    who = f"Hộ số {household}" if household is not None else "Một tài khoản chưa gắn hộ"
+    return f"🆘 {village}: {who} bấm “Cần giúp” ở {code}."
+
+
+# ---------------------------------------------------------------- first words, help, privacy
+
+WELCOME = (
+    "Chào bác. Đây là loa của bản trên điện thoại: nhận thông báo của xã, của bản.\n"
+    "Bác có thẻ hộ thì quét mã trên thẻ. Không có thẻ thì gõ số hộ của nhà mình, ví dụ: 12.\n"
+    "Cần giúp, gõ /trogiup."
+)
+HELP_RESIDENT = (
+    "Bác làm được những việc này:\n"
+    "• Bấm “Đã nắm” dưới mỗi thông báo trong nhóm.\n"
+    "• Gõ số hộ của nhà mình ở đây để tính đúng cho nhà mình.\n"
+    "/quyenriengtu – máy giữ những gì về bác\n"
+    "/xoadulieu – xoá dữ liệu của bác"
+)
+HELP_DUTY = (
+    "Việc của người phụ trách:\n"
+    "/thongbao – soạn và gửi thông báo\n"
+    "/baocao – xem thông báo đã tới đâu\n"
+    "/chuanam – xem hộ nào chưa nắm, đánh dấu hộ đã báo tận nơi\n"
+    "/dangky MÃ – gõ trong nhóm để nối nhóm với bản\n"
+    "/huy – bỏ việc đang làm dở"
+)
+HELP_GROUP = (
+    "Loa bản: thông báo của xã, của bản hiện ở nhóm này, bà con bấm nút để báo đã nắm.\n"
+    "Muốn hỏi riêng hoặc gắn số hộ, nhắn riêng cho bot.\n/baocao xem mấy hộ đã nắm · /quyenriengtu"
+)
+PRIVACY = (
+    "Máy giữ: bác đã bấm nút ở thông báo nào, lúc nào, và số hộ nếu bác khai. Số tài khoản của bác chỉ giữ dưới dạng mã hoá.\n"
+    "Máy không giữ: tin bà con nói chuyện với nhau trong nhóm, giấy tờ tuỳ thân, mật khẩu, mã OTP.\n"
+    "Trưởng bản thấy hộ nào chưa nắm để đi báo. Xã chỉ thấy con số.\n"
+    "Bác xoá được bất cứ lúc nào: /xoadulieu"
+)
+PRIVACY_GROUP = "Trong nhóm này máy chỉ đọc lệnh, tin trả lời máy, và nút bà con bấm. Tin khác không giữ lại. Nhắn riêng /quyenriengtu để xem đủ."
+ERASE_ASK = (
+    "Xoá dữ liệu của bác: tài khoản này không còn gắn với hộ nào, lịch sử bấm nút không còn tên bác (con số chung của bản vẫn giữ).\n"
+    "Xoá rồi không lấy lại được. Bác chắc chưa?"
+)
+ERASE_YES, ERASE_NO = "Xoá dữ liệu của tôi", "Không, giữ lại"
+ERASED = "Đã xoá. Bác muốn dùng lại lúc nào thì nhắn cho bot lúc đó."
+KEPT = "Vâng, giữ nguyên."
+UNKNOWN_COMMAND = "Không có lệnh này. Gõ /trogiup để xem làm được gì."
+NOT_UNDERSTOOD = "Máy chưa hiểu. Gõ /trogiup để xem làm được gì, hoặc hỏi trưởng bản."
+NOTHING_TO_CANCEL = "Không có việc nào đang làm dở."
+CANCELLED = "Đã bỏ việc đang làm dở. Chưa gửi gì đi."
+NOT_ON_DUTY = (
+    "Việc này của trưởng bản hoặc cán bộ. Nếu đúng là bác, gõ /lienket và mã của bác (hỏi cán bộ xã để lấy mã)."
+)
+IN_PRIVATE_ONLY = "Việc này bác nhắn riêng cho bot nhé."
+TRY_LATER = "Bác thử sai nhiều lần rồi. Chờ 15 phút rồi thử lại."
+
+# ---------------------------------------------------------------- linking and enrolling
+
+LINK_HOW = "Gõ /lienket và mã, ví dụ: /lienket 7K4M-9QTX. Mã do cán bộ xã cấp, dùng một lần."
+CODE_WRONG = "Mã không đúng, đã dùng rồi, hoặc quá hạn. Bác xin cán bộ xã mã mới."
+GROUP_GREETING = (
+    "Chào bà con. Nhóm này chưa nối với bản nào nên chưa nhận thông báo.\n"
+    "Trưởng bản hoặc cán bộ gõ ở đây: /dangky và mã nối nhóm."
+)
+ENROL_HOW = "Gõ /dangky và mã nối nhóm, ví dụ: /dangky 7K4M-9QTX. Trưởng bản lấy mã ở trang quản lý, mục của bản."
+ENROL_IN_GROUP = "Bác gõ lệnh này trong nhóm của bản, không phải ở đây."
+ENROL_NOT_YOURS = (
+    "Bác chưa được giao bản này, hoặc tài khoản chưa liên kết. Nhắn riêng cho bot: /lienket và mã của bác, rồi làm lại."
+)
+ENROL_OTHER = "Nhóm này đang nối với nơi khác. Người phụ trách nơi ấy gỡ ra trước."
+
+
+def linked(name: str) -> str:
+    return f"Đã liên kết: {name}. Gõ /trogiup để xem việc làm được."
+
+
+def enrolled(place: str) -> str:
+    return (
+        f"Đã nối nhóm này với {place}.\n"
+        "Từ nay máy làm ở đây: đăng thông báo của xã và của bản, đếm hộ đã nắm khi bà con bấm nút.\n"
+        "Máy thấy: lệnh, tin trả lời máy, nút bấm, ai vào ra nhóm của máy. Tin bà con nói chuyện với nhau máy không đọc, không giữ.\n"
+        "Chi tiết: /quyenriengtu"
+    )
+
+
+def group_lost(place: str, title: str, why: str) -> str:
+    return f"⚠️ {place}: {why} (nhóm “{title}”). Thông báo không tới được nhóm này nữa. Thêm bot lại rồi gõ /dangky và mã mới."
+
+
+LOST_GONE = "bot đã bị đưa ra khỏi nhóm"
+LOST_MUTED = "nhóm không cho bot viết nữa"
+
+# ---------------------------------------------------------------- households
+
+HOUSEHOLD_ASK = "Nhà bác là hộ số mấy trong sổ của {village}? Gõ số, ví dụ: 12. Không nhớ thì bấm nút."
+HOUSEHOLD_FORGOT = "Không nhớ"
+HOUSEHOLD_FORGOT_OK = (
+    "Không sao. Bác vẫn được ghi là một tài khoản. Khi nào nhớ thì gõ số hộ ở đây, hoặc hỏi trưởng bản lấy thẻ hộ."
+)
+HOUSEHOLD_NO_VILLAGE = (
+    "Bác bấm nút ở một thông báo trong nhóm của bản trước, rồi gõ số hộ ở đây. Hoặc quét mã trên thẻ hộ."
+)
+CARD_WRONG = "Thẻ này không dùng được nữa. Bác xin trưởng bản thẻ mới."
+
+
+def joined_household(number_: int, village: str) -> str:
+    return f"Đã gắn tài khoản này với hộ số {number_}, {village}. Từ nay bác bấm “Đã nắm” là tính cho cả nhà."
+
+
+def no_such_household(number_: int, village: str) -> str:
+    return f"{village} không có hộ số {number_}. Bác xem lại, hoặc hỏi trưởng bản."
+
+
+# ---------------------------------------------------------------- answers to a press (at most 200 characters)
+
+
+def press_counted(answer: Answer, household: int | None, figure: str, *, changed: bool) -> str:
+    what = ANSWERS[answer].lower()
+    whose = f"hộ số {household}" if household is not None else "tài khoản của bác"
+    verb = "Đã đổi" if changed else "Đã ghi"
+    return f"✅ {verb} {whose}: {what}. Cả bản: {figure}."
+
+
+def press_again(household: int | None, figure: str) -> str:
+    whose = f"Hộ số {household}" if household is not None else "Tài khoản của bác"
+    return f"{whose} đã được ghi rồi, không cần bấm nữa. Cả bản: {figure}."
+
+
+PRESS_ASK = " Để tính cho hộ nhà bác: nhắn riêng cho bot số hộ (một lần thôi)."
+PRESS_OLD = "Thông báo này đã dừng, không nhận trả lời nữa."
+PRESS_PREVIEW = "Đây là bản xem trước, chưa gửi cho bà con."
+PRESS_STALE = "Nút này không dùng được nữa."
+
+# ---------------------------------------------------------------- writing a notice
+
+COMPOSE_ASK = "Bác gõ nội dung thông báo, hoặc chuyển tiếp tin, ảnh, tệp, ghi âm vào đây.\nMuốn bỏ thì gõ /huy."
+COMPOSE_ASK_TEXT = "Đã nhận tệp. Bác gõ thêm lời của thông báo."
+COMPOSE_REWRITE = "Bác gõ lại nội dung. Tệp đã nhận vẫn giữ."
+COMPOSE_LANGUAGE = "Ghi âm này nói tiếng gì?"
+LANGUAGES: tuple[tuple[str, str], ...] = (
+    ("vi", "Tiếng phổ thông"),
+    ("hmn", "Tiếng Mông"),
+    ("tai", "Tiếng Thái"),
+    ("mww", "Tiếng Dao"),
+    ("", "Tiếng khác"),
+)
+COMPOSE_VILLAGES = "Gửi tới bản nào? Bấm để chọn, hoặc gõ số thứ tự (ví dụ 1 3 5). Xong thì bấm Tiếp."
+COMPOSE_ALL, COMPOSE_NEXT = "Chọn tất cả", "Tiếp ▶"
+COMPOSE_NONE = "Chưa chọn bản nào."
+COMPOSE_TOO_LONG = "Nội dung dài quá {limit} chữ. Bác rút ngắn, hoặc gửi kèm tệp."
+COMPOSE_FILE_LOST = "Không tải được tệp vừa rồi. Bác gửi lại giúp."
+COMPOSE_USE_BUTTONS = "Bác bấm một nút ở tin trên. Muốn sửa lời thì bấm “✏️ Viết lại”, muốn bỏ thì gõ /huy."
+NO_VILLAGES = "Bác chưa được giao bản nào để gửi thông báo. Hỏi cán bộ xã."
+SEND, REWRITE, RECHOOSE, DROP = "✅ Gửi đi", "✏️ Viết lại", "🏘 Chọn lại bản", "✖ Bỏ"
+ALREADY_DONE = "Việc này đã xong rồi."
+
+
+def compose_summary(
+    villages: Sequence[str],
+    chats: int,
+    households: int,
+    without: Sequence[str],
+    issuer: str,
+    *,
+    approval: bool,
+    link: bool,
+) -> str:
+    lines = [f"👆 Bà con sẽ thấy như trên. Ký tên: {issuer}."]
+    shown = ", ".join(villages[:6]) + (f" và {len(villages) - 6} bản nữa" if len(villages) > 6 else "")
+    lines.append(f"Gửi tới {number(len(villages))} bản ({shown}): {number(chats)} nhóm, {number(households)} hộ.")
+    if without:
+        lines.append(f"⚠️ Chưa có nhóm nào: {', '.join(without[:8])}.")
+    if not link:
+        lines.append("Chưa có địa chỉ công khai nên tin không kèm đường dẫn và mã QR.")
+    if approval:
+        lines.append("Thông báo này cần người thứ hai duyệt rồi mới phát.")
+    return "\n".join(lines)
+
+
+def toggle_urgent(on: bool) -> str:
+    return "🚨 Khẩn: CÓ" if on else "🚨 Khẩn: không"
+
+
+def toggle_wanted(wanted: Wanted) -> str:
+    return f"🙋 Hỏi: {WANTED[wanted]}"
+
+
+def toggle_issuer(name: str) -> str:
+    return f"🖋 Ký: {name}"
+
+
+# ---------------------------------------------------------------- approval, progress, figures
+
+
+def waiting(code: str) -> str:
+    return f"Đã gửi {code} cho người duyệt. Duyệt xong máy phát ngay và báo bác."
+
+
+def approval_ask(code: str, author: str, villages: int, chats: int, *, urgent: bool) -> str:
+    mark = "🚨 KHẨN. " if urgent else ""
+    return f"{mark}Chờ bác duyệt: {code}, {author} soạn, gửi tới {number(villages)} bản, {number(chats)} nhóm. Nội dung ở tin trên."
+
+
+APPROVE, SEND_BACK = "✅ Duyệt và phát", "↩️ Trả lại"
+RETURN_WHY = "Bác gõ lý do trả lại (một câu), hoặc gõ /huy."
+
+
+def approved(code: str, name: str, at: datetime) -> str:
+    return f"{code}: {name} đã duyệt lúc {at:%H:%M}. Đang phát."
+
+
+def returned(code: str, name: str, reason: str) -> str:
+    return f"{code}: {name} trả lại. Lý do: {reason}"
+
+
+def stopped(code: str) -> str:
+    return f"{code}: đã bỏ, không phát."
+
+
+def progress(code: str, sent: int, chats: int, failed: int, unknown: int, handed: int, *, done: bool) -> str:
+    lines = [
+        f"{'✅' if done and sent == chats else '📣'} {code}: đã gửi {number(sent)}/{number(chats)} nhóm{'' if done else '…'}"
+    ]
+    if handed:
+        lines.append(f"{number(handed)} nhóm đã giao người chuyển tay")
+    if failed:
+        lines.append(f"⚠️ {number(failed)} nhóm chưa gửi được")
+    if unknown:
+        lines.append(f"❓ {number(unknown)} nhóm chưa rõ đã tới chưa")
+    if done:
+        lines.append(f"Xem kết quả: /baocao {code}" + (f"\nHộ chưa nắm: /chuanam {code}" if chats else ""))
+    return "\n".join(lines)
+
+
+NO_GROUPS = "Các bản đã chọn chưa có nhóm chat nào nên chưa gửi được tới ai. Nối nhóm bằng /dangky, rồi gửi lại."
+NO_NOTICES = "Chưa có thông báo nào."
+NO_MISSING = "Không còn hộ nào chưa nắm. 🎉"
+NO_REGISTER = "Bản này chưa có sổ hộ nên chưa biết hộ nào chưa nắm. Nhờ cán bộ xã nhập sổ hộ."
+PICK_NOTICE = "Bác muốn xem thông báo nào?"
+
+
+def missing_head(code: str, village: str, missing: int, households: int) -> str:
+    return f"{code}, {village}: còn {number(missing)}/{number(households)} hộ chưa nắm. Đã báo tận nơi hộ nào thì bấm hộ đó, hoặc gõ số hộ."
+
+
+def ticked(numbers: Sequence[int]) -> str:
+    return f"Đã ghi: hộ số {', '.join(map(str, numbers))} đã được báo tận nơi."
+
+
+def unticked(number_: int) -> str:
+    return f"Đã bỏ ghi hộ số {number_}."
+
+
+REPEAT = "(Nhắc lại) "

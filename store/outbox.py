@@ -1,0 +1,672 @@
+"""The outbox: one row is one platform call, and this module alone moves it from state to state.
+
+The machine of ARCHITECTURE §5 is `TRANSITIONS`; `advance` and the batch updates below it are guarded by it. Every
+function is one piece of a write transaction and works on the connection, because a broadcast runs through here. The
+statements of the hot path are built once: building one costs more than running it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, and_, bindparam, case, exists, func, insert, literal, null, or_, select, true, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from store import reach
+from store.tables import (
+    Action,
+    Channel,
+    Chat,
+    ChatKind,
+    Content,
+    Lane,
+    Notice,
+    NoticeTarget,
+    Outbox,
+    Standing,
+    State,
+)
+
+outbox = Outbox.__table__  # type: ignore[attr-defined]
+chat = Chat.__table__  # type: ignore[attr-defined]
+channel = Channel.__table__  # type: ignore[attr-defined]
+content = Content.__table__  # type: ignore[attr-defined]
+
+
+class Step(StrEnum):
+    CLAIM = "claim"
+    GIVE_BACK = "give_back"
+    START = "start"
+    ACCEPTED = "accepted"
+    HANDED = "handed"
+    POSTPONED = "postponed"
+    LOST = "lost"
+    REFUSED = "refused"
+    RESEND = "resend"
+    GIVE_UP = "give_up"
+    CANCEL = "cancel"
+    EXPIRE = "expire"
+    RECALL = "recall"
+
+
+TRANSITIONS: Mapping[Step, tuple[frozenset[State], State]] = {
+    Step.CLAIM: (frozenset({State.QUEUED}), State.LEASED),
+    Step.GIVE_BACK: (frozenset({State.LEASED}), State.QUEUED),
+    Step.START: (frozenset({State.LEASED}), State.SENDING),
+    Step.ACCEPTED: (frozenset({State.SENDING, State.UNKNOWN, State.HANDED}), State.SENT),
+    Step.HANDED: (frozenset({State.SENDING}), State.HANDED),
+    Step.POSTPONED: (frozenset({State.SENDING}), State.QUEUED),
+    Step.LOST: (frozenset({State.SENDING}), State.UNKNOWN),
+    Step.REFUSED: (frozenset({State.SENDING}), State.FAILED),
+    Step.RESEND: (frozenset({State.FAILED, State.UNKNOWN}), State.QUEUED),
+    Step.GIVE_UP: (frozenset({State.UNKNOWN}), State.FAILED),
+    Step.CANCEL: (frozenset({State.QUEUED, State.HANDED}), State.CANCELLED),
+    Step.EXPIRE: (frozenset({State.QUEUED, State.HANDED}), State.EXPIRED),
+    Step.RECALL: (frozenset({State.SENT}), State.RECALLED),
+}
+
+
+class Failure(StrEnum):
+    """Why a row did not arrive, as the console says it in words (`bot.texts.FAILURES`)."""
+
+    CHAT_GONE = "chat_gone"
+    NO_RIGHT = "no_right"
+    REJECTED = "rejected"
+    NOT_SENT = "not_sent"
+    THROTTLED = "throttled"
+    NO_ANSWER = "no_answer"
+    CRASHED = "crashed"
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A claimed row with everything that a sender needs."""
+
+    id: int
+    chat_id: int
+    chat_kind: ChatKind
+    sealed_address: bytes
+    lane: Lane
+    action: Action
+    key: str
+    revision: int
+    part: int
+    content_id: int | None
+    payload: str
+    target_id: int | None
+    target_message: str | None
+    reply_to: str | None
+    is_silent: bool
+    is_repeat: bool
+    attempts: int
+    """Begun before this one."""
+    notice_id: int | None
+    members_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of a send, and what it tells about the chat."""
+
+    id: int
+    chat_id: int
+    step: Step
+    message_id: str | None = None
+    members: int | None = None
+    error: Failure | None = None
+    detail: str = ""
+    """The messenger's own words."""
+    wait: timedelta | None = None
+    """POSTPONED: no new try before this has passed."""
+    attempt_counts: bool = True
+    standing: Standing | None = None
+    """How we stand in the chat, when the send taught us that."""
+    pause_chat: bool = False
+    """Nothing else goes to the chat before `wait` has passed either."""
+    recalls: int | None = None
+    """The post that this send took away."""
+
+
+# ---------------------------------------------------------------- putting rows in
+
+
+def put_content(connection: Connection, payload: str) -> int:
+    """Keep what a message says; returns its id."""
+    content_id: int = connection.execute(insert(content).values(payload=payload).returning(content.c.id)).scalar_one()
+    return content_id
+
+
+def post(
+    connection: Connection,
+    *,
+    chat_id: int,
+    key: str,
+    payloads: Sequence[str],
+    lane: Lane,
+    now: datetime,
+    notice_id: int | None = None,
+    reply_to: str | None = None,
+    not_before: datetime | None = None,
+    is_silent: bool = False,
+) -> None:
+    """Queue one message of `len(payloads)` parts for one chat. The same `key` again changes nothing."""
+    known = select(outbox.c.id).where(outbox.c.key == key, outbox.c.chat_id == chat_id, outbox.c.revision == 1)
+    if connection.execute(known.limit(1)).first() is not None:
+        return
+    channel_id = connection.execute(select(chat.c.channel_id).where(chat.c.id == chat_id)).scalar_one()
+    for part, payload in enumerate(payloads, start=1):
+        connection.execute(
+            insert(outbox).values(
+                channel_id=channel_id,
+                chat_id=chat_id,
+                notice_id=notice_id,
+                action=Action.POST,
+                lane=lane,
+                key=key,
+                part=part,
+                parts=len(payloads),
+                content_id=put_content(connection, payload),
+                reply_to=reply_to if part == 1 else None,
+                not_before=not_before,
+                is_silent=is_silent,
+                created_at=now,
+                **FRESH,
+            )
+        )
+
+
+FRESH: dict[str, Any] = {
+    "state": State.QUEUED,
+    "attempts": 0,
+    "lease_epoch": 0,
+    "is_repeat": False,
+    "error": "",
+    "error_detail": "",
+}
+
+
+def fan_out(
+    connection: Connection,
+    notice: Notice,
+    *,
+    channel_ids: Sequence[int],
+    payloads: Sequence[str],
+    lane: Lane,
+    now: datetime,
+    is_silent: bool,
+) -> None:
+    """Queue `payloads` for every bound group of the notice's villages (or audience there) on `channel_ids`.
+
+    A group that we know to be gone gets a row that has failed already: it was meant, and was not reached.
+    """
+    target = NoticeTarget.__table__  # type: ignore[attr-defined]
+    audience = chat.c.audience_id.is_(None) if notice.audience_id is None else chat.c.audience_id == notice.audience_id
+    gone = chat.c.standing == Standing.GONE
+    for part, payload in enumerate(payloads, start=1):
+        values: dict[str, Any] = {
+            "channel_id": chat.c.channel_id,
+            "chat_id": chat.c.id,
+            "unit_id": chat.c.unit_id,
+            "notice_id": literal(notice.id, outbox.c.notice_id.type),
+            "action": literal(Action.POST, outbox.c.action.type),
+            "lane": literal(int(lane)),
+            "key": literal(f"notice:{notice.id}"),
+            "revision": literal(notice.revision),
+            "part": literal(part),
+            "parts": literal(len(payloads)),
+            "content_id": literal(put_content(connection, payload)),
+            "is_silent": literal(is_silent),
+            "is_repeat": literal(False),
+            "state": case((gone, State.FAILED.value), else_=State.QUEUED.value),
+            "attempts": literal(0),
+            "lease_epoch": literal(0),
+            "error": case((gone, Failure.CHAT_GONE.value), else_=""),
+            "error_detail": literal(""),
+            "expires_at": literal(notice.expires_at, outbox.c.expires_at.type) if notice.expires_at else null(),
+            "created_at": literal(now, outbox.c.created_at.type),
+        }
+        rows = (
+            select(*(value.label(name) for name, value in values.items()))
+            .select_from(chat.join(target, and_(target.c.unit_id == chat.c.unit_id, target.c.notice_id == notice.id)))
+            .where(chat.c.kind == ChatKind.GROUP, chat.c.channel_id.in_(channel_ids), audience)
+            .order_by(chat.c.id)
+        )
+        connection.execute(_insert(connection, outbox).from_select(list(values), rows).on_conflict_do_nothing())
+
+
+def put_edit(
+    connection: Connection,
+    target_id: int,
+    payload: str,
+    *,
+    now: datetime,
+    not_before: datetime | None = None,
+    lane: Lane = Lane.COSMETIC,
+) -> None:
+    """Make a sent message say `payload`. Edits that wait are one: the newest words win, the earliest time holds."""
+    waiting = connection.execute(
+        select(outbox.c.id, outbox.c.content_id, outbox.c.lane, outbox.c.not_before)
+        .where(outbox.c.target_id == target_id, outbox.c.action == Action.EDIT, outbox.c.state == State.QUEUED)
+        .with_for_update()  # else a sender may claim it with the old words while we write the new ones
+    ).first()
+    if waiting is not None:
+        connection.execute(update(content).where(content.c.id == waiting.content_id).values(payload=payload))
+        earliest = None if None in (waiting.not_before, not_before) else min(waiting.not_before, not_before)
+        if lane < waiting.lane or earliest != waiting.not_before:
+            sooner = {"lane": min(lane, waiting.lane), "not_before": earliest}
+            connection.execute(update(outbox).where(outbox.c.id == waiting.id).values(**sooner))
+        return
+    post_row = connection.execute(
+        select(outbox.c.channel_id, outbox.c.chat_id, outbox.c.expires_at).where(outbox.c.id == target_id)
+    ).one()
+    last = connection.execute(
+        select(func.coalesce(func.max(outbox.c.revision), 0)).where(outbox.c.key == f"edit:{target_id}")
+    ).scalar_one()
+    connection.execute(
+        insert(outbox).values(
+            channel_id=post_row.channel_id,
+            chat_id=post_row.chat_id,
+            action=Action.EDIT,
+            lane=lane,
+            key=f"edit:{target_id}",
+            revision=last + 1,
+            part=1,
+            parts=1,
+            content_id=put_content(connection, payload),
+            target_id=target_id,
+            not_before=not_before,
+            expires_at=post_row.expires_at,
+            created_at=now,
+            is_silent=True,
+            **FRESH,
+        )
+    )
+
+
+# ---------------------------------------------------------------- the lease
+
+
+def take_channel(
+    connection: Connection, channel_id: int, *, owner: str, now: datetime, lease: timedelta, alone: bool
+) -> int | None:
+    """Become the one who drains the channel; returns the new epoch, None while somebody else does or it is broken.
+
+    `alone`: we hold the lock of the database file, so no other owner lives and every lease is ours to take.
+    """
+    lapsed = or_(channel.c.lease_until.is_(None), channel.c.lease_until < now, channel.c.lease_owner == owner)
+    taken = (
+        update(channel)
+        .where(channel.c.id == channel_id, channel.c.broken == "", true() if alone else lapsed)
+        .values(lease_owner=owner, lease_epoch=channel.c.lease_epoch + 1, lease_until=now + lease)
+    )
+    epoch: int | None = connection.execute(taken.returning(channel.c.lease_epoch)).scalar_one_or_none()
+    if epoch is not None:
+        recover(connection, channel_id, epoch, now=now)
+    return epoch
+
+
+def renew(connection: Connection, channel_id: int, epoch: int, *, now: datetime, lease: timedelta) -> bool:
+    """False: somebody took the channel over; stop."""
+    kept = update(channel).where(channel.c.id == channel_id, channel.c.lease_epoch == epoch)
+    return connection.execute(kept.values(lease_until=now + lease)).rowcount == 1
+
+
+def holds(connection: Connection, channel_id: int, epoch: int) -> bool:
+    """False: somebody took the channel over, or it is broken: stop. True holds to the end of the transaction."""
+    return connection.execute(HOLDS, {"channel": channel_id, "epoch": epoch}).first() is not None
+
+
+HOLDS = (
+    select(channel.c.id)
+    .where(channel.c.id == bindparam("channel"), channel.c.lease_epoch == bindparam("epoch"), channel.c.broken == "")
+    .with_for_update(key_share=True)
+)
+
+
+def release(connection: Connection, channel_id: int, epoch: int) -> None:
+    """Let go of the channel; rows that we hold but have not started go back."""
+    _move(connection, Step.GIVE_BACK, OPEN, outbox.c.channel_id == channel_id, outbox.c.lease_epoch == epoch)
+    connection.execute(
+        update(channel)
+        .where(channel.c.id == channel_id, channel.c.lease_epoch == epoch)
+        .values(lease_until=None, lease_owner="")
+    )
+
+
+def recover(connection: Connection, channel_id: int, epoch: int, *, now: datetime) -> None:
+    """Rows of earlier owners: what never started goes back, what was under way is `unknown` (nobody can tell)."""
+    old = (OPEN, outbox.c.channel_id == channel_id, outbox.c.lease_epoch < epoch)
+    _move(connection, Step.GIVE_BACK, *old)
+    lost = _move(connection, Step.LOST, *old, error=Failure.CRASHED, error_detail="")
+    _repeat_urgent(connection, lost, now=now)
+    reach.recount_rows(connection, lost)
+
+
+def pause_channel(connection: Connection, channel_id: int, epoch: int, *, until: datetime) -> None:
+    """The messenger told the whole channel to wait."""
+    held = update(channel).where(channel.c.id == channel_id, channel.c.lease_epoch == epoch)
+    connection.execute(held.values(paused_until=until))
+
+
+def break_channel(connection: Connection, channel_id: int, reason: str) -> None:
+    """Nothing more is sent here until a person has mended it; rows that were not started go back."""
+    connection.execute(
+        update(channel)
+        .where(channel.c.id == channel_id)
+        .values(broken=(reason or "broken")[:300], lease_until=None, lease_owner="")
+    )
+    _move(connection, Step.GIVE_BACK, OPEN, outbox.c.channel_id == channel_id)
+
+
+def waiting_channels(connection: Connection, *, now: datetime) -> list[int]:
+    """Channels with something to do and nobody at it: a row that is due, or rows left open by an owner who is gone."""
+    due = exists().where(
+        outbox.c.channel_id == channel.c.id,
+        outbox.c.state == literal_state(State.QUEUED),
+        or_(outbox.c.not_before.is_(None), outbox.c.not_before <= now),
+    )
+    left = and_(channel.c.lease_until < now, exists().where(outbox.c.channel_id == channel.c.id, OPEN))
+    awake = (channel.c.broken == "", or_(channel.c.paused_until.is_(None), channel.c.paused_until <= now))
+    return list(connection.execute(select(channel.c.id).where(*awake, or_(due, left))).scalars())
+
+
+# ---------------------------------------------------------------- the drain
+
+
+def claim(
+    connection: Connection,
+    channel_id: int,
+    epoch: int,
+    *,
+    now: datetime,
+    limit: int,
+    lane: Lane = Lane.COSMETIC,
+    overtake: bool = False,
+) -> list[Work]:
+    """Lease up to `limit` rows that may go now, urgent first, at most one a chat, none behind an unfinished part.
+
+    `lane`: only this lane and those that overtake it. `overtake`: a row that is leased but not started does not hold
+    its chat against a better lane; it goes back, so drop what is in hand for the chats that come back from here.
+    """
+    ready = CLAIM[connection.dialect.name, overtake]
+    rows = connection.execute(ready, {"channel": channel_id, "lane": int(lane), "now": now, "most": limit}).all()
+    first: dict[int, Work] = {}
+    for row in rows:
+        first.setdefault(row.chat_id, Work(*row))
+    if not first:
+        return []
+    works = list(first.values())
+    if overtake:
+        held = (OPEN, outbox.c.channel_id == channel_id, outbox.c.chat_id.in_(list(first)))
+        _move(connection, Step.GIVE_BACK, *held)
+    moved = set(connection.execute(CLAIMED, {"ids": [work.id for work in works], "epoch": epoch}).scalars())
+    return [work for work in works if work.id in moved]
+
+
+def start(connection: Connection, ids: Sequence[int], epoch: int) -> set[int]:
+    """Mark rows as being sent, before the network is touched; only those returned may be sent."""
+    return set(connection.execute(STARTED, {"ids": list(ids), "epoch": epoch}).scalars()) if ids else set()
+
+
+def give_back(connection: Connection, ids: Sequence[int], epoch: int, *, not_before: datetime | None = None) -> None:
+    """Return claimed rows that were not started, to be claimed again (after `not_before`)."""
+    if ids:
+        mine = (outbox.c.id.in_(list(ids)), outbox.c.lease_epoch == epoch)
+        _move(connection, Step.GIVE_BACK, *mine, not_before=not_before)
+
+
+def record(connection: Connection, outcomes: Sequence[Outcome], epoch: int, *, now: datetime) -> None:
+    """Write down what became of sends, what they tell about their chats, and the figures that follow."""
+    sent = [
+        {"row": o.id, "epoch": epoch, "message": o.message_id, "at": now, "people": o.members}
+        for o in outcomes
+        if o.step in (Step.ACCEPTED, Step.HANDED)
+    ]
+    for step, statement in SENT.items():
+        wanted = {o.id for o in outcomes if o.step is step}
+        if wanted:
+            connection.execute(statement, [row for row in sent if row["row"] in wanted])
+    other = [outcome for outcome in outcomes if outcome.step not in SENT]
+    for outcome in other:
+        _move(
+            connection,
+            outcome.step,
+            outbox.c.id == outcome.id,
+            outbox.c.lease_epoch == epoch,
+            error=outcome.error or "",
+            error_detail=outcome.detail[:300],
+            not_before=None if outcome.wait is None else now + outcome.wait,
+            attempts=outbox.c.attempts - (0 if outcome.attempt_counts else 1),
+        )
+        _learn(connection, outcome, now=now)
+    _repeat_urgent(connection, [o.id for o in other if o.step is Step.LOST], now=now)
+    recalled = [o.recalls for o in outcomes if o.recalls is not None and o.step is Step.ACCEPTED]
+    if recalled:
+        reach.recount_rows(connection, _move(connection, Step.RECALL, outbox.c.id.in_(recalled)))
+    counted = [{"chat": o.chat_id, "people": o.members, "at": now} for o in outcomes if o.members is not None]
+    if counted:
+        connection.execute(COUNTED, counted)
+    reach.recount_rows(connection, [o.id for o in outcomes if o.step is not Step.POSTPONED])
+
+
+def _learn(connection: Connection, outcome: Outcome, *, now: datetime) -> None:
+    """Keep what a send told about its chat."""
+    learnt: dict[str, Any] = {}
+    if outcome.standing is not None:
+        learnt |= {"standing": outcome.standing, "standing_reason": outcome.detail[:200]}
+    if outcome.pause_chat and outcome.wait is not None:
+        learnt["paused_until"] = now + outcome.wait
+    if learnt:
+        connection.execute(update(chat).where(chat.c.id == outcome.chat_id).values(**learnt))
+
+
+def _repeat_urgent(connection: Connection, lost: Sequence[int], *, now: datetime) -> None:
+    """Send urgent posts of unknown outcome once more, marked as a repeat: a double warning costs less than none."""
+    if lost:
+        _move(
+            connection,
+            Step.RESEND,
+            outbox.c.id.in_(list(lost)),
+            outbox.c.lane == int(Lane.URGENT),
+            outbox.c.action == Action.POST,
+            outbox.c.is_repeat.is_(False),
+            is_repeat=True,
+            not_before=now + REPEAT_AFTER,
+        )
+
+
+REPEAT_AFTER = timedelta(seconds=5)
+"""Whatever lost the first one is perhaps over by then."""
+
+
+def next_due(connection: Connection, channel_id: int, *, now: datetime) -> datetime | None:
+    """When the earliest row that must wait may go; None when none waits."""
+    waits = connection.execute(
+        select(outbox.c.not_before, chat.c.paused_until)
+        .select_from(outbox.join(chat, chat.c.id == outbox.c.chat_id))
+        .where(
+            outbox.c.channel_id == channel_id,
+            outbox.c.state == literal_state(State.QUEUED),
+            or_(outbox.c.not_before > now, chat.c.paused_until > now),
+        )
+    )
+    return min((max(at for at in row if at is not None) for row in waits), default=None)
+
+
+# ---------------------------------------------------------------- single steps
+
+
+def advance(connection: Connection, row_id: int, step: Step, **changes: Any) -> bool:
+    """Take one step. False: somebody else, or a repeated webhook, was first, or it is not allowed from here."""
+    moved = _move(connection, step, outbox.c.id == row_id, **changes)
+    reach.recount_rows(connection, moved)
+    return bool(moved)
+
+
+def prove(connection: Connection, row_id: int, chat_id: int, message_id: str, *, now: datetime) -> None:
+    """A press or reply came from this very message: it did arrive, whatever we knew of it."""
+    moved = _move(
+        connection,
+        Step.ACCEPTED,
+        outbox.c.id == row_id,
+        outbox.c.chat_id == chat_id,
+        outbox.c.state == State.UNKNOWN,
+        message_id=message_id,
+        sent_at=now,
+        error="",
+        error_detail="",
+    )
+    reach.recount_rows(connection, moved)
+
+
+def expire(connection: Connection, *, now: datetime) -> int:
+    """Give up what waited beyond its life; returns how many rows."""
+    waits = outbox.c.state.in_([literal_state(state) for state in (State.HANDED, State.QUEUED)])  # names the index
+    gone = _move(connection, Step.EXPIRE, waits, outbox.c.expires_at <= now)
+    reach.recount_rows(connection, gone)
+    return len(gone)
+
+
+def cancel_notice(connection: Connection, notice_id: int) -> int:
+    """Stop what has not left us, what is claimed included; returns how many rows."""
+    _move(connection, Step.GIVE_BACK, outbox.c.notice_id == notice_id)
+    stopped = _move(connection, Step.CANCEL, outbox.c.notice_id == notice_id)
+    reach.recount_rows(connection, stopped)
+    return len(stopped)
+
+
+# ---------------------------------------------------------------- statements
+
+
+def literal_state(state: State) -> Any:
+    """The state written into the statement, not bound: only then can the planner see that a partial index fits."""
+    return bindparam(None, state, type_=outbox.c.state.type, literal_execute=True)
+
+
+OPEN = outbox.c.state.in_([literal_state(State.LEASED), literal_state(State.SENDING)])
+"""Exactly the condition of the index `ix_outbox_open`: SQLite wants it word for word."""
+
+FRESH_START: dict[str, Any] = {"attempts": 0, "not_before": None, "error": "", "error_detail": ""}
+ALWAYS: Mapping[Step, dict[str, Any]] = {
+    Step.START: {"attempts": outbox.c.attempts + 1},
+    Step.RESEND: FRESH_START,
+}
+"""What a step changes beside the state."""
+
+
+def _step(step: Step, *where: Any, many: bool = False, **changes: Any) -> Any:
+    """The guarded update behind every step. `many`: for an `executemany`, which takes no literals."""
+    allowed, target = TRANSITIONS[step]
+    states = [s if many else literal_state(s) for s in sorted(allowed)]
+    guard = or_(*(outbox.c.state == s for s in states)) if many else outbox.c.state.in_(states)
+    moved = update(outbox).where(guard, *where)
+    return moved.values(state=target, **{**ALWAYS.get(step, {}), **changes})
+
+
+def _move(connection: Connection, step: Step, *where: Any, **changes: Any) -> list[int]:
+    """Take the step wherever it is allowed; returns the ids that moved."""
+    return list(connection.execute(_step(step, *where, **changes).returning(outbox.c.id)).scalars())
+
+
+def _mine() -> tuple[Any, Any]:
+    return outbox.c.id.in_(bindparam("ids", expanding=True)), outbox.c.lease_epoch == bindparam("epoch")
+
+
+CLAIMED = _step(
+    Step.CLAIM, outbox.c.id.in_(bindparam("ids", expanding=True)), lease_epoch=bindparam("epoch")
+).returning(outbox.c.id)
+STARTED = _step(Step.START, *_mine()).returning(outbox.c.id)
+SENT = {
+    step: _step(
+        step,
+        outbox.c.id == bindparam("row"),
+        outbox.c.lease_epoch == bindparam("epoch"),
+        many=True,
+        message_id=bindparam("message"),
+        sent_at=bindparam("at"),
+        members=func.coalesce(
+            bindparam("people", type_=outbox.c.members.type),
+            select(chat.c.members).where(chat.c.id == outbox.c.chat_id).scalar_subquery(),
+        ),
+        error="",
+        error_detail="",
+    )
+    for step in (Step.ACCEPTED, Step.HANDED)
+}
+COUNTED = (
+    update(chat).where(chat.c.id == bindparam("chat")).values(members=bindparam("people"), members_at=bindparam("at"))
+)
+
+
+def _ready(*, overtake: bool, skip_locked: bool) -> Any:
+    busy, part, target = outbox.alias("busy"), outbox.alias("part"), outbox.alias("target")
+    now, past = bindparam("now", type_=outbox.c.not_before.type), bindparam("now", type_=chat.c.paused_until.type)
+    open_there = busy.c.state.in_([literal_state(State.LEASED), literal_state(State.SENDING)])
+    holds_chat = or_(busy.c.state == State.SENDING, busy.c.lane <= outbox.c.lane) if overtake else true()
+    ready = (
+        select(
+            outbox.c.id,
+            outbox.c.chat_id,
+            chat.c.kind,
+            chat.c.sealed_address,
+            outbox.c.lane,
+            outbox.c.action,
+            outbox.c.key,
+            outbox.c.revision,
+            outbox.c.part,
+            outbox.c.content_id,
+            func.coalesce(content.c.payload, "{}"),
+            outbox.c.target_id,
+            target.c.message_id,
+            outbox.c.reply_to,
+            outbox.c.is_silent,
+            outbox.c.is_repeat,
+            outbox.c.attempts,
+            outbox.c.notice_id,
+            chat.c.members_at,
+        )
+        .select_from(
+            outbox.join(chat, chat.c.id == outbox.c.chat_id)
+            .outerjoin(content, content.c.id == outbox.c.content_id)
+            .outerjoin(target, target.c.id == outbox.c.target_id)
+        )
+        .where(
+            outbox.c.channel_id == bindparam("channel"),
+            outbox.c.state == literal_state(State.QUEUED),
+            outbox.c.lane <= bindparam("lane"),
+            or_(outbox.c.not_before.is_(None), outbox.c.not_before <= now),
+            or_(outbox.c.expires_at.is_(None), outbox.c.expires_at > now),
+            or_(chat.c.paused_until.is_(None), chat.c.paused_until <= past),
+            ~exists().where(
+                busy.c.channel_id == outbox.c.channel_id, busy.c.chat_id == outbox.c.chat_id, open_there, holds_chat
+            ),
+            or_(
+                outbox.c.part == 1,
+                ~exists().where(
+                    part.c.key == outbox.c.key,
+                    part.c.chat_id == outbox.c.chat_id,
+                    part.c.revision == outbox.c.revision,
+                    part.c.part < outbox.c.part,
+                    part.c.state != State.SENT,
+                ),
+            ),
+            or_(outbox.c.target_id.is_(None), target.c.state == State.SENT),
+        )
+        .order_by(outbox.c.lane, outbox.c.id)
+        .limit(bindparam("most"))
+    )
+    return ready.with_for_update(skip_locked=True, of=outbox) if skip_locked else ready
+
+
+CLAIM = {
+    (dialect, overtake): _ready(overtake=overtake, skip_locked=dialect == "postgresql")
+    for dialect in ("sqlite", "postgresql")
+    for overtake in (False, True)
+}
+
+
+def _insert(connection: Connection, table: Any) -> Any:
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
