@@ -257,7 +257,7 @@ class Adapter(Protocol):
         """
 
     def parse(self, body: bytes) -> Sequence[Event]:
-        """Return what happened, oldest first; nothing for shapes we do not know. Raises ValueError for a broken body."""
+        """Return what happened, oldest first; nothing for unknown shapes. Raises ValueError for a broken body."""
 
     async def send(self, message: Outbound) -> Sent:
         """Send once. Raise a SendFailure, and only that, when it did not work."""
@@ -325,7 +325,7 @@ class BadSignature(Exception):
 
 
 class SendFailure(Exception):
-    """A send did not work; the class says what is known of it. Texts are the platform's, never ours or the resident's."""
+    """A send did not work; the class says what is known of it. Texts are the platform's, never a resident's."""
 
     def __init__(self, reason: str = "") -> None:
         super().__init__(reason)

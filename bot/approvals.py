@@ -2,21 +2,18 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from sqlmodel import Session, col, select
 
 from adapters.contract import Button
 from adapters.text import plain
 from bot import people, texts
+from bot.face import Preview
 from bot.house import House
 from bot.messages import Message, to_payload
 from bot.permissions import Actor, Duty, holders
 from store import outbox
 from store.tables import Action, Chat, ChatKind, Lane, Notice, NoticeTarget, Outbox, State, Unit
-
-if TYPE_CHECKING:
-    from bot.notices import Preview
 
 DECIDE = "v"
 """First word of a decision button's token: `v:{code}:{yes|no}`."""
@@ -34,7 +31,7 @@ def ask(
     notice: Notice,
     author: Actor,
     asked: Sequence[int],
-    previews: Sequence["Preview"],
+    previews: Sequence[Preview],
     *,
     now: datetime,
 ) -> None:

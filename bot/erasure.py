@@ -54,7 +54,7 @@ def erase(session: Session, house: House, account: Account, *, now: datetime) ->
 
 
 def forget_chat(session: Session, house: House, payload: dict[str, Any], now: datetime) -> None:
-    """Forget where a private chat was; its rows stay for the figures. A chat that came back to life since is left alone."""
+    """Forget where a private chat was; its rows stay for the figures. One that came back to life is left alone."""
     chat = session.get(Chat, payload["chat"])
     if chat is None or session.exec(select(Account.id).where(Account.private_chat_id == chat.id)).first() is not None:
         return

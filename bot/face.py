@@ -38,6 +38,14 @@ class Face:
     """Of its public page; '' when residents cannot reach us."""
 
 
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What one messenger will post."""
+
+    adapter: str
+    messages: tuple[Message, ...]
+
+
 def headline(face: Face) -> str:
     """Says who speaks and how urgent it is: a head's own notice never looks like the commune's."""
     parts = [texts.HEADLINES[face.issuer_kind]]

@@ -56,7 +56,7 @@ def join(session: Session, account: Account, household: Household, grade: Grade)
 
 
 def _move_receipts(session: Session, account: Account, household: Household) -> None:
-    """A receipt counts for the household where the notice is for its village, else as an account of the chat's village."""
+    """A receipt counts for the household where the notice is for its village, else as an account in the chat's."""
     touched: set[reach.Pair] = set()
     mine = select(Receipt).where(Receipt.account_id == account.id, Receipt.kind == ReceiptKind.ACKNOWLEDGED)
     for receipt in session.exec(mine).all():

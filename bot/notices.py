@@ -18,7 +18,7 @@ from adapters.contract import Can, Limits
 from adapters.text import clean
 from bot import approvals, codes, face, progress
 from bot.errors import Conflict, Invalid, NotAllowed, NotFound
-from bot.face import Face
+from bot.face import Face, Preview
 from bot.house import House
 from bot.messages import FileUse, Message, to_payload
 from bot.permissions import NOT_FOUND, Actor, Duty, actor_of, issuers_for, villages_for
@@ -82,14 +82,6 @@ class NewNotice:
     files: tuple[NewFile, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """What one messenger will post."""
-
-    adapter: str
-    messages: tuple[Message, ...]
-
-
 # ---------------------------------------------------------------- writing
 
 
@@ -106,9 +98,9 @@ def draft(
 ) -> Notice:
     """Keep a notice as a draft. Sends nothing.
 
-    The same `idempotency_key` of the same author with the same request gives the notice of the first time; with another
-    request, Conflict. `code`: one from `new_code` that a preview showed already. Raises Invalid for what must be mended,
-    NotFound for villages outside of the author's.
+    The same `idempotency_key` of the same author with the same request gives the notice of the first time; with
+    another request, Conflict. `code`: one from `new_code` that a preview showed already. Raises Invalid for what must
+    be mended, NotFound for villages outside of the author's.
     """
     request = _request_hash(new)
     if idempotency_key is not None:
@@ -355,7 +347,7 @@ def qr_file(session: Session, url: str, name: str, *, now: datetime) -> FileUse 
     if not url:
         return None
     picture = io.BytesIO()
-    # Error level M and four modules of quiet zone: what ISO/IEC 18004 asks of a code that is photographed from a screen.
+    # Level M withstands a scratched screen; ISO/IEC 18004 asks for four modules of quiet zone.
     segno.make(url, error="m", micro=False).save(picture, kind="png", scale=8, border=4)
     file_id = files.keep(session, picture.getvalue(), "image/png", now=now)
     return FileUse(file_id, contract.FileKind.PHOTO, f"{name}.png", "image/png")

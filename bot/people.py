@@ -52,7 +52,7 @@ def add_person(session: Session, name: str, username: str | None, *, now: dateti
 
 
 def grant(session: Session, person: Person, role: RoleName, unit: Unit, *, by: Actor | None, now: datetime) -> Role:
-    """Give the person a duty over the unit; one that is held already is returned. `by` None: the machine's own operator."""
+    """Give the person a duty over the unit; one held already is returned. `by` None: the machine's own operator."""
     if by is not None and not by.may(Duty.MANAGE, unit):
         raise NotFound(NOT_FOUND)
     if unit.kind not in PLACES.get(role, frozenset(UnitKind)):
@@ -81,7 +81,7 @@ def grant(session: Session, person: Person, role: RoleName, unit: Unit, *, by: A
 def handover(session: Session, actor: Actor | None, leaving: Person, coming: Person, *, now: datetime) -> int:
     """One action moves an office: roles move, and the old accounts, sessions, tokens and codes lose access at once.
 
-    Returns how many roles moved. `actor` None: the machine's own operator; else it needs MANAGE over every unit concerned.
+    Returns how many roles moved. `actor` None: the machine's own operator; else it needs MANAGE over every unit.
     """
     if leaving.id == coming.id:
         raise Invalid("Người nhận phải là người khác.", "to")

@@ -97,7 +97,8 @@ class MissingHousehold:
 
 
 COUNTS = (
-    "chats", "sent", "handed", "failed", "unknown", "households", "card", "number", "head", "visit", "unlinked", "join", "absent", "help",
+    "chats", "sent", "handed", "failed", "unknown", "households", "card", "number", "head", "visit", "unlinked",
+    "join", "absent", "help",
 )  # fmt: skip
 
 
@@ -238,7 +239,7 @@ def missing(session: Session, house: House, actor: Actor, notice: Notice, villag
 def tick(
     session: Session, actor: Actor, notice: Notice, village: Unit, household_ids: Sequence[int], *, now: datetime
 ) -> list[int]:
-    """The head told these households in person; returns the numbers newly recorded. Raises Invalid for a foreign one."""
+    """The head told these households in person; returns the numbers newly recorded. Invalid for a foreign one."""
     _head_only(session, actor, notice, village)
     recorded = []
     for household_id in dict.fromkeys(household_ids):
@@ -310,8 +311,9 @@ def _head_only(session: Session, actor: Actor, notice: Notice, village: Unit) ->
 # ---------------------------------------------------------------- as a file
 
 COLUMNS = (
-    "Thôn, bản", "Nhóm cần gửi", "Đã gửi", "Giao chuyển tay", "Chưa gửi được", "Chưa rõ", "Người trong nhóm lúc gửi", "Đã xem",
-    "Hộ trong sổ", "Hộ đã nắm", "Tự xác nhận", "Tự khai số hộ", "Trưởng bản ghi", "Tổ đến nhà ghi", "Tài khoản chưa gắn hộ",
+    "Thôn, bản", "Nhóm cần gửi", "Đã gửi", "Giao chuyển tay", "Chưa gửi được", "Chưa rõ", "Người trong nhóm lúc gửi",
+    "Đã xem", "Hộ trong sổ", "Hộ đã nắm", "Tự xác nhận", "Tự khai số hộ", "Trưởng bản ghi", "Tổ đến nhà ghi",
+    "Tài khoản chưa gắn hộ",
     "Tham gia", "Vắng", "Cần giúp", "Trung vị thời gian nắm (phút)", "Lý do chưa gửi được",
 )  # fmt: skip
 

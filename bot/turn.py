@@ -39,7 +39,7 @@ class Turn:
     said: int = 0
 
     def say(self, words: str | Text, buttons: Buttons = (), *, chat: Chat | int | None = None) -> str:
-        """Queue a reply to this chat (or another); returns its key. Long words are cut, buttons go below the last piece."""
+        """Queue a reply to this chat (or another); returns its key. Long words are cut, buttons go below the last."""
         text = plain(words) if isinstance(words, str) else words
         pieces = [Message(piece) for piece in cut(text, limit=self.messenger.limits.text)]
         pieces[-1] = Message(pieces[-1].text, buttons)

@@ -1,6 +1,6 @@
 """Every table of the house. Table models do not validate: requests have models of their own.
 
-People's platform ids, household labels and message texts lie here sealed (`store.crypto.Vault`) or as keyed fingerprints.
+People's platform ids and household labels lie here sealed (`store.crypto.Vault`) or as keyed fingerprints.
 Columns named `…_key` are fingerprints; `sealed_…` are sealed bytes. Times are aware, UTC.
 """
 
@@ -554,7 +554,7 @@ class Answer(StrEnum):
 
 
 class Receipt(Table, table=True):
-    """What one person, or one household recorded by somebody else, did with a notice. Never deleted but with its owner."""
+    """What one person, or one household recorded by somebody else, did with a notice."""
 
     __tablename__ = "receipt"
     __table_args__ = (
