@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, exists, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, exists, literal_column, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from store.tables import EventState, InboundEvent
@@ -119,7 +119,7 @@ def is_waiting(connection: Connection, *, now: datetime) -> bool:
 def _open(rows: Any) -> Any:
     """Exactly the condition of the partial indexes, written into the statement: SQLite wants it word for word."""
     states = (EventState.NEW, EventState.LEASED)
-    return rows.c.state.in_([bindparam(None, state, type_=rows.c.state.type, literal_execute=True) for state in states])
+    return rows.c.state.in_([literal_column(f"'{state.value}'", rows.c.state.type) for state in states])
 
 
 OPEN = _open(event)

@@ -11,7 +11,22 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, case, exists, func, insert, literal, null, or_, select, true, update
+from sqlalchemy import (
+    Connection,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    insert,
+    literal,
+    literal_column,
+    null,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from store import reach
@@ -370,7 +385,8 @@ def waiting_channels(connection: Connection, *, now: datetime) -> list[int]:
     )
     left = and_(channel.c.lease_until < now, exists().where(outbox.c.channel_id == channel.c.id, OPEN))
     awake = (channel.c.broken == "", or_(channel.c.paused_until.is_(None), channel.c.paused_until <= now))
-    return list(connection.execute(select(channel.c.id).where(*awake, or_(due, left))).scalars())
+    waiting = select(channel.c.id).where(*awake, or_(due, left)).order_by(channel.c.id)
+    return list(connection.execute(waiting).scalars())
 
 
 # ---------------------------------------------------------------- the drain
@@ -543,7 +559,7 @@ def cancel_notice(connection: Connection, notice_id: int) -> int:
 
 def literal_state(state: State) -> Any:
     """The state written into the statement, not bound: only then can the planner see that a partial index fits."""
-    return bindparam(None, state, type_=outbox.c.state.type, literal_execute=True)
+    return literal_column(f"'{state.value}'", outbox.c.state.type)
 
 
 OPEN = outbox.c.state.in_([literal_state(State.LEASED), literal_state(State.SENDING)])
@@ -605,7 +621,7 @@ def _ready(*, overtake: bool, skip_locked: bool) -> Any:
     busy, part, target = outbox.alias("busy"), outbox.alias("part"), outbox.alias("target")
     now, past = bindparam("now", type_=outbox.c.not_before.type), bindparam("now", type_=chat.c.paused_until.type)
     open_there = busy.c.state.in_([literal_state(State.LEASED), literal_state(State.SENDING)])
-    holds_chat = or_(busy.c.state == State.SENDING, busy.c.lane <= outbox.c.lane) if overtake else true()
+    holds_chat = or_(busy.c.state == literal_state(State.SENDING), busy.c.lane <= outbox.c.lane) if overtake else true()
     ready = (
         select(
             outbox.c.id,

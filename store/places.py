@@ -93,7 +93,7 @@ def put_villages(connection: Connection, commune_id: int, names: Mapping[str, st
         ],
     )
     villages = connection.execute(
-        select(unit.c.id, unit.c.code, unit.c.path, unit.c.name).where(unit.c.code.in_(list(names)))
+        select(unit.c.id, unit.c.code, unit.c.path, unit.c.name).where(unit.c.code.in_(list(names))).order_by(unit.c.id)
     ).all()
     _paths(connection, [row.id for row in villages if not row.path])
     _village_issuers(connection, {row.id: row.name for row in villages}, {row.id: row.name for row in renamed})

@@ -67,6 +67,7 @@ class PostgresStore:
             poolclass=QueuePool,
             pool_size=WRITERS + READERS,
             max_overflow=0,
+            hide_parameters=True,  # values are people's: an error that is logged must not quote them
             connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "loa"} | dict(url.query),
         )
         self._snapshots = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)

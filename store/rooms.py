@@ -14,6 +14,7 @@ from datetime import datetime
 
 from sqlalchemy import delete as sql_delete
 from sqlalchemy import func, or_
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
@@ -29,6 +30,7 @@ from store.tables import (
     RoomMessage,
     Standing,
     StoredFile,
+    Table,
     Unit,
 )
 
@@ -117,15 +119,10 @@ def ensure_group(
     """The group of this village (or of this audience there), made and bound to it when it is not there yet."""
     address = group_address(unit.code, audience.id if audience else None)
     title = f"{unit.name} – {audience.name}" if audience else unit.name
-    chat = find(session, vault, channel_id, address)
-    if chat is None:
-        chat = _made(session, vault, channel_id, address, ChatKind.GROUP, now=now)
-        chat.title, chat.unit_id, chat.audience_id, chat.bound_at = (
-            title,
-            unit.id,
-            audience.id if audience else None,
-            now,
-        )
+    chat = _chat(session, vault, channel_id, address, ChatKind.GROUP, now=now)
+    if chat.bound_at is None:
+        chat.title, chat.bound_at = title, now
+        chat.unit_id, chat.audience_id = unit.id, audience.id if audience else None
         session.flush()
     return chat
 
@@ -161,14 +158,13 @@ def ensure_account(
     account = account_of(session, vault, channel_id, sender_id)
     if account is None:
         key = vault.fingerprint("user", str(channel_id), sender_id)
-        account = Account(channel_id=channel_id, user_key=key, unit_id=unit_id, created_at=now)
-        session.add(account)
-        session.flush()
+        _insert_once(session, Account, channel_id=channel_id, user_key=key, created_at=now)
+        account = account_of(session, vault, channel_id, sender_id)
+        assert account is not None
     if account.private_chat_id is None:
-        address = private_address(sender_id)
-        chat = find(session, vault, channel_id, address)
-        chat = chat or _made(session, vault, channel_id, address, ChatKind.PRIVATE, now=now)
+        chat = _chat(session, vault, channel_id, private_address(sender_id), ChatKind.PRIVATE, now=now)
         account.private_chat_id = chat.id
+        session.flush()
         join(session, _id(chat.id), _id(account.id), now=now)
     if unit_id is not None:
         account.unit_id = unit_id
@@ -183,8 +179,7 @@ def join(session: Session, chat_id: int, account_id: int, *, now: datetime) -> b
     newest = select(RoomMessage.id).where(RoomMessage.chat_id == chat_id).order_by(col(RoomMessage.id).desc())
     first_page = session.exec(newest.limit(PAGE)).all()
     read_id = _id(first_page[-1]) - 1 if first_page else 0
-    session.add(RoomMember(chat_id=chat_id, account_id=account_id, joined_at=now, read_id=read_id))
-    session.flush()
+    _insert_once(session, RoomMember, chat_id=chat_id, account_id=account_id, joined_at=now, read_id=read_id)
     return True
 
 
@@ -403,17 +398,30 @@ def mark_read(session: Session, chat_id: int, account_id: int, up_to: int) -> li
 # ---------------------------------------------------------------- inside
 
 
-def _made(session: Session, vault: Vault, channel_id: int, address: str, kind: ChatKind, *, now: datetime) -> Chat:
-    chat = Chat(
-        channel_id=channel_id,
-        address_key=vault.fingerprint("chat", str(channel_id), address),
-        sealed_address=vault.seal(address),
-        kind=kind,
-        created_at=now,
-    )
-    session.add(chat)
-    session.flush()
+def _chat(session: Session, vault: Vault, channel_id: int, address: str, kind: ChatKind, *, now: datetime) -> Chat:
+    """The chat at this address, made when it is not there yet."""
+    chat = find(session, vault, channel_id, address)
+    if chat is None:
+        _insert_once(
+            session,
+            Chat,
+            channel_id=channel_id,
+            address_key=vault.fingerprint("chat", str(channel_id), address),
+            sealed_address=vault.seal(address),
+            kind=kind,
+            created_at=now,
+        )
+        chat = find(session, vault, channel_id, address)
+        assert chat is not None
     return chat
+
+
+def _insert_once(session: Session, model: type[Table], **values: object) -> None:
+    """Insert the row unless it is there: two requests of one browser may come at the same time."""
+    connection = session.connection()
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    row = model(**values).model_dump(exclude={"id"})
+    connection.execute(insert(model.__table__).values(row).on_conflict_do_nothing())  # type: ignore[attr-defined]
 
 
 def _next_change(session: Session, chat_id: int) -> int:

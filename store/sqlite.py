@@ -117,7 +117,8 @@ def _own(lock: FileLock, path: Path) -> None:
 
 
 def _writing(path: Path, patience: timedelta) -> Engine:
-    engine = create_engine(_url(path), poolclass=NullPool, connect_args=_connect_args(patience))
+    # Parameters are hidden: they are people's, and an error that is logged must not quote them.
+    engine = create_engine(_url(path), poolclass=NullPool, connect_args=_connect_args(patience), hide_parameters=True)
 
     guard(engine)
 
@@ -144,7 +145,12 @@ def _writing(path: Path, patience: timedelta) -> Engine:
 
 def _reading(path: Path) -> Engine:
     engine = create_engine(
-        _url(path), poolclass=QueuePool, pool_size=READERS, max_overflow=0, connect_args=_connect_args(BUSY_TIMEOUT)
+        _url(path),
+        poolclass=QueuePool,
+        pool_size=READERS,
+        max_overflow=0,
+        connect_args=_connect_args(BUSY_TIMEOUT),
+        hide_parameters=True,
     )
 
     @event.listens_for(engine, "connect")

@@ -5,14 +5,10 @@ Pieces are short, touch nothing but the database, and are run again from the sta
 they must not count calls or send anything. A piece never commits or rolls back: to undo its work, it raises.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from sqlalchemy import Connection, Insert
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
 from sqlmodel import Session
 
 P = ParamSpec("P")
@@ -78,58 +74,3 @@ class Store(Protocol):
 
     async def aclose(self) -> None:
         """Finish what waits, then let go of the database. Work that comes later raises StoreClosed."""
-
-
-def open_store(url: str, *, owner: bool) -> Store:
-    """Open the database that `url` names. Raises StoreInUse, or ValueError in words for an address we cannot use.
-
-    The service is the owner of an SQLite file, exactly one at a time. `owner=False` is for short writes of a command
-    beside the running service. On PostgreSQL both are the same.
-    """
-    parsed = _parsed(url)
-    if parsed.get_backend_name() == "sqlite":
-        from store.sqlite import SqliteStore
-
-        return SqliteStore(_file(parsed), owner=owner)
-    try:
-        from store.postgres import PostgresStore
-    except ImportError as error:  # the driver is an extra: most communes never need it
-        raise ValueError("LOA_DATABASE_URL trỏ tới PostgreSQL: hãy cài thêm bằng pip install '.[postgres]'") from error
-    return PostgresStore(parsed)
-
-
-@asynccontextmanager
-async def opened_store(url: str, *, owner: bool) -> AsyncIterator[Store]:
-    """`open_store` for the length of a block."""
-    store = open_store(url, owner=owner)
-    try:
-        yield store
-    finally:
-        await store.aclose()
-
-
-def _parsed(url: str) -> URL:
-    try:
-        parsed = make_url(url)
-    except ArgumentError as error:
-        # Without the address itself: it may hold a password.
-        raise ValueError("LOA_DATABASE_URL không đọc được. Ví dụ: sqlite:///data/loa.db") from error
-    match parsed.drivername:
-        case "sqlite" | "sqlite+pysqlite":
-            return parsed.set(drivername="sqlite")
-        case "postgresql" | "postgres" | "postgresql+psycopg":
-            return parsed.set(drivername="postgresql+psycopg")
-        case other:
-            raise ValueError(
-                f"LOA_DATABASE_URL phải bắt đầu bằng sqlite:/// hoặc postgresql://, không dùng được {other}://"
-            )
-
-
-def _file(url: URL) -> Path:
-    name = url.database or ""
-    if name in {"", ":memory:"} or name.startswith("file:") or url.query:
-        raise ValueError(
-            "LOA_DATABASE_URL phải trỏ tới một tệp trên đĩa, ví dụ sqlite:///data/loa.db: "
-            "dữ liệu chỉ nằm trong bộ nhớ sẽ mất khi máy tắt"
-        )
-    return Path(name)

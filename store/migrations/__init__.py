@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event, text
 
+from store.opening import file_of, parsed_url
 from store.schema import HEAD, SchemaMismatch, version
-from store.store import StoreInUse, _file, _parsed
+from store.store import StoreInUse
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -53,7 +54,7 @@ def upgrade(url: str) -> tuple[str | None, str]:
 
 @contextmanager
 def _alone(url: str) -> Iterator[Engine]:
-    parsed = _parsed(url)
+    parsed = parsed_url(url)
     if parsed.get_backend_name() != "sqlite":
         engine = create_engine(parsed, poolclass=NullPool)
         try:
@@ -61,7 +62,7 @@ def _alone(url: str) -> Iterator[Engine]:
         finally:
             engine.dispose()
         return
-    file = _file(parsed)
+    file = file_of(parsed)
     file.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(f"{file}.lock")
     try:

@@ -35,19 +35,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Field, Session, SQLModel
 from sqlmodel import select as choose
 
+from store.opening import open_store, opened_store
 from store.sqlite import SqliteStore
-from store.store import (
-    DiskFailed,
-    PieceRefused,
-    Store,
-    StoreBusy,
-    StoreClosed,
-    StoreError,
-    StoreInUse,
-    StoreUnsure,
-    open_store,
-    opened_store,
-)
+from store.store import DiskFailed, PieceRefused, Store, StoreBusy, StoreClosed, StoreError, StoreInUse, StoreUnsure
 from tests.postgres import server
 
 ROOT = Path(__file__).parents[2]
@@ -503,7 +493,8 @@ async def test_patience_ends_in_words_and_writes_nothing(file):
 
 OWN = """
 import asyncio, sys
-from store.store import StoreInUse, opened_store
+from store.opening import opened_store
+from store.store import StoreInUse
 async def main():
     async with opened_store("sqlite:///" + sys.argv[1], owner=True):
         print("opened")
@@ -542,7 +533,7 @@ WRITE_FOR_EVER = """
 import asyncio, sys
 from itertools import count
 from sqlalchemy import text
-from store.store import opened_store
+from store.opening import opened_store
 ADD = text("INSERT INTO line (word) VALUES (:word)")
 async def main():
     numbers = count()
