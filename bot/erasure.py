@@ -4,15 +4,15 @@ import secrets
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlmodel import Session, col, delete, select, update
+from sqlmodel import Session, col, delete, select
 
 from adapters.contract import Button
 from bot import texts
 from bot.house import House
 from bot.later import later
 from bot.turn import Turn
-from store import audit
-from store.tables import Account, Attempt, Chat, Dialog, Receipt, RoomMember, RoomMessage, Standing
+from store import audit, rooms
+from store.tables import Account, Attempt, Chat, Dialog, Receipt, Standing
 
 FORGET_AFTER = timedelta(minutes=2)
 """The farewell must leave before the address is forgotten."""
@@ -39,10 +39,8 @@ def erase(session: Session, house: House, account: Account, *, now: datetime) ->
         receipt.account_id, receipt.who = None, f"x:{receipt.id}"
         session.add(receipt)
     session.flush()
-    said = update(RoomMessage).where(col(RoomMessage.account_id) == account.id)
-    session.exec(said.values(account_id=None, payload="{}", file_id=None, is_deleted=True))
-    session.exec(delete(RoomMessage).where(col(RoomMessage.only_account_id) == account.id))
-    session.exec(delete(RoomMember).where(col(RoomMember.account_id) == account.id))
+    assert account.id is not None
+    rooms.forget(session, account.id)
     session.exec(delete(Attempt).where(col(Attempt.key) == f"code:{account.user_key}"))
     session.exec(delete(Dialog).where(col(Dialog.account_id) == account.id))
     private = account.private_chat_id

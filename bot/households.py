@@ -15,15 +15,18 @@ CARD = "household card"
 
 
 def card_token(house: House, household: Household) -> str:
-    """The token on a household's card: signed, so that none is stored; a new version makes the old card worthless."""
-    return house.vault.sign(CARD, f"{household.id:x}-{household.card_version:x}")
+    """The token on a household's card: signed, so that none is stored; a new version makes the old card worthless.
+
+    Only letters, digits, "-" and "_": what a deep link of Telegram may carry (core.telegram.org/bots/features).
+    """
+    return house.vault.sign(CARD, f"{household.id:x}-{household.card_version:x}").replace(".", "-")
 
 
 def household_of_card(session: Session, house: House, token: str) -> Household:
     """The household that the card is for. Raises NotFound for a forged or an old card."""
-    value = house.vault.unsign(CARD, token)
-    if value is not None:
-        number, _, version = value.partition("-")
+    number, _, rest = token.partition("-")
+    version, _, signature = rest.partition("-")
+    if house.vault.unsign(CARD, f"{number}-{version}.{signature}") is not None:
         household = session.get(Household, int(number, 16))
         if household is not None and household.closed_at is None and household.card_version == int(version, 16):
             return household

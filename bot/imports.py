@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from adapters.text import clean
+from bot.cells import harmless
 from bot.errors import Invalid
 from store.places import folded
 
@@ -269,11 +270,6 @@ def complaints_csv(sheet: Sheet, complaints: Iterable[Complaint]) -> str:
     for number in sorted(reasons):
         writer.writerow([number, "; ".join(reasons[number]), *(harmless(cell) for cell in cells.get(number, ()))])
     return "\ufeff" + out.getvalue()
-
-
-def harmless(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
 def _decoded(data: bytes) -> str:

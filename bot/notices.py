@@ -245,11 +245,11 @@ def body_of(session: Session, notice: Notice) -> str:
 
 
 def targets_of(session: Session, notice: Notice) -> list[Unit]:
-    """The notice's villages, in the order of the tree."""
+    """The notice's villages, in the order in which they were entered."""
     villages = (
         select(Unit).join(NoticeTarget, col(NoticeTarget.unit_id) == Unit.id).where(NoticeTarget.notice_id == notice.id)
     )
-    return list(session.exec(villages.order_by(col(Unit.path), col(Unit.name))).all())
+    return list(session.exec(villages.order_by(col(Unit.parent_id), col(Unit.id))).all())
 
 
 def attachments_of(session: Session, notice: Notice) -> list[Attachment]:

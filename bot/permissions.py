@@ -90,12 +90,12 @@ def actor_of(session: Session, person_id: int) -> Actor:
 
 
 def villages_for(session: Session, actor: Actor, duty: Duty) -> list[Unit]:
-    """Villages in which the actor holds the duty, by name."""
+    """Villages in which the actor holds the duty, commune by commune, in the order in which they were entered."""
     below = _below(actor.paths(duty))
     if below is None:
         return []
     villages = select(Unit).where(Unit.kind == UnitKind.VILLAGE, col(Unit.valid_to).is_(None), below)
-    return list(session.exec(villages.order_by(col(Unit.path), col(Unit.name))).all())
+    return list(session.exec(villages.order_by(col(Unit.parent_id), col(Unit.id))).all())
 
 
 def village_for(session: Session, actor: Actor, unit: int | str, duty: Duty) -> Unit:
@@ -137,7 +137,7 @@ def targets_seen(session: Session, actor: Actor, notice: Notice, duty: Duty = Du
         select(Unit)
         .join(NoticeTarget, col(NoticeTarget.unit_id) == Unit.id)
         .where(NoticeTarget.notice_id == notice.id, below)
-        .order_by(col(Unit.path), col(Unit.name))
+        .order_by(col(Unit.parent_id), col(Unit.id))
     )
     return list(session.exec(villages).all())
 

@@ -8,6 +8,7 @@ from statistics import median
 from sqlmodel import Session, col, delete, select
 
 from bot import texts
+from bot.cells import harmless
 from bot.errors import Invalid, NotFound
 from bot.house import House
 from bot.permissions import NOT_FOUND, Actor, Duty
@@ -320,7 +321,7 @@ COLUMNS = (
 
 def csv_rows(reach: NoticeReach) -> list[list[str]]:
     """The table as text, header first. A cell that a spreadsheet could take for a formula is disarmed."""
-    return [list(COLUMNS), *([_safe(cell) for cell in _cells(line)] for line in (*reach.villages, reach.total))]
+    return [list(COLUMNS), *([harmless(cell) for cell in _cells(line)] for line in (*reach.villages, reach.total))]
 
 
 def _cells(line: VillageReach) -> list[str]:
@@ -335,7 +336,3 @@ def _cells(line: VillageReach) -> list[str]:
         "" if line.median is None else f"{line.median.total_seconds() / 60:.1f}".replace(".", ","),
         "; ".join(reasons),
     ]
-
-
-def _safe(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell

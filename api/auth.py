@@ -1,0 +1,241 @@
+"""Who is asking: the sign-in cookie of the console with its CSRF token, and the bearer tokens of the REST interface."""
+
+import hmac
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import wraps
+from secrets import token_urlsafe
+
+from sqlmodel import Session, select
+from starlette.datastructures import FormData
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
+
+from api.errors import FormTooOld, SignInNeeded, TokenWanted
+from api.passwords import matches
+from api.state import address_of, runtime
+from bot.permissions import Actor, Duty, actor_of
+from store import attempts, sessions
+from store.crypto import Vault
+from store.tables import ApiToken, Person, RoleName
+
+COOKIE = "loa_session"
+VISIT = "loa_visit"
+"""Before sign-in there is no session that a form could be bound to: this cookie stands in for it."""
+
+ALLOWED_HERE = 5
+"""Wrong tries for one name from one address."""
+ALLOWED = 60
+"""Wrong tries from one address, whatever the name, because mobile networks put many people behind one; and for one
+name, whatever the address: high, because it also locks the person out."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """The person at the console, as of this request."""
+
+    actor: Actor
+    session_id: int
+    csrf: str
+
+    @property
+    def may_write(self) -> bool:
+        return bool(self.actor.paths(Duty.BROADCAST))
+
+    @property
+    def sees_people(self) -> bool:
+        return bool(self.actor.paths(Duty.MANAGE) or self.actor.paths(Duty.APPROVE))
+
+    @property
+    def is_admin(self) -> bool:
+        return self.actor.has(RoleName.ADMIN)
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """The right name and password; `cookie` opens the console."""
+
+    cookie: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    words: str
+
+
+WRONG = Refusal("Tên đăng nhập hoặc mật khẩu chưa đúng.")
+TOO_OFTEN = Refusal("Đăng nhập sai nhiều lần. Hãy thử lại sau 15 phút.")
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+# ---------------------------------------------------------------- the console
+
+
+def signed_in(endpoint: Endpoint) -> Endpoint:
+    """For pages of the console: `request.state.me` is who asks. Raises SignInNeeded."""
+
+    @wraps(endpoint)
+    async def guarded(request: Request) -> Response:
+        request.state.me = await whoever_is_signed_in(request)
+        try:
+            response = await endpoint(request)
+        finally:
+            await request.close()  # files of a form
+        response.headers.setdefault("cache-control", "no-store")
+        return response
+
+    return guarded
+
+
+async def whoever_is_signed_in(request: HTTPConnection) -> SignedIn:
+    """Looked up for each request: an ended sign-in or a handed-over duty is over at once. Raises SignInNeeded."""
+    cookie = request.cookies.get(COOKIE)
+    if not cookie:
+        raise SignInNeeded
+    house = runtime(request)
+    now = house.clock()
+    found = await house.store.read(_session, session_key(house.vault, cookie), now)
+    if found is None:
+        raise SignInNeeded
+    held, actor = found
+    if held.is_stale:
+        await house.store.write(sessions.touch_session, held.id, now=now)
+    return SignedIn(actor, held.id, csrf_token(house.vault, cookie))
+
+
+def _session(session: Session, token_key: str, now: datetime) -> tuple[sessions.Held, Actor] | None:
+    held = sessions.session_of(session, token_key, now=now)
+    return None if held is None else (held, actor_of(session, held.person_id))
+
+
+def me(request: Request) -> Actor:
+    """Who asks, on a page behind `signed_in`."""
+    signed: SignedIn = request.state.me
+    return signed.actor
+
+
+async def form_of(request: Request, *, max_files: int = 0, max_fields: int = 2000) -> FormData:
+    """The form of somebody signed in. Raises FormTooOld when it does not carry this sign-in's own token."""
+    form = await request.form(max_files=max_files, max_fields=max_fields)
+    check_csrf(form, request.state.me.csrf)
+    return form
+
+
+async def visitors_form(request: Request) -> FormData:
+    """The form of somebody who is not signed in. Raises FormTooOld."""
+    form = await request.form(max_files=0, max_fields=20)
+    check_csrf(form, csrf_token(runtime(request).vault, request.cookies.get(VISIT, "")))
+    return form
+
+
+def check_csrf(form: FormData, wanted: str) -> None:
+    if not hmac.compare_digest(str(form.get("csrf", "")).encode(errors="replace"), wanted.encode()):
+        raise FormTooOld
+
+
+def visitors_csrf(request: Request) -> tuple[str, str]:
+    """The visitor's cookie (a new one when there is none) and the token that belongs into the form."""
+    visit = request.cookies.get(VISIT) or token_urlsafe(24)
+    return visit, csrf_token(runtime(request).vault, visit)
+
+
+def csrf_token(vault: Vault, cookie: str) -> str:
+    """Bound to the cookie: another site can neither read nor guess it."""
+    return vault.fingerprint("csrf", cookie)
+
+
+def session_key(vault: Vault, cookie: str) -> str:
+    return vault.fingerprint("web session", cookie)
+
+
+def set_cookie(response: Response, request: Request, name: str, value: str) -> None:
+    """A cookie that no script reads and no other site sends along, kept until the browser closes."""
+    response.set_cookie(name, value, httponly=True, samesite="lax", secure=request.url.scheme == "https", path="/")
+
+
+# ---------------------------------------------------------------- signing in
+
+
+async def sign_in(request: Request, username: str, password: str) -> Welcome | Refusal:
+    """Check name and password. Same words and same time for an unknown name as for a wrong password."""
+    house = runtime(request)
+    name = username.strip().lower()
+    keys = _keys(house.vault, name, address_of(request))
+    now = house.clock()
+    person, may_try = await house.store.read(_person_if_may_try, name, keys, now)
+    if not may_try:
+        return TOO_OFTEN
+    if not await matches(person.password_hash if person else None, password) or person is None or person.id is None:
+        may_try = await house.store.write(_failed, keys, house.clock())
+        return WRONG if may_try else TOO_OFTEN
+    return Welcome(await open_session(request, person.id, forgive=next(iter(keys))))
+
+
+async def open_session(request: Request, person_id: int, *, forgive: str = "") -> str:
+    """Sign the person in; returns the cookie's value, which is kept nowhere."""
+    house = runtime(request)
+    cookie = token_urlsafe(32)
+    await house.store.write(_open, session_key(house.vault, cookie), person_id, forgive, house.clock())
+    return cookie
+
+
+def _open(session: Session, token_key: str, person_id: int, forgive: str, now: datetime) -> None:
+    attempts.succeeded(session, forgive)
+    sessions.open_session(session, token_key, person_id, now=now)
+
+
+def _keys(vault: Vault, name: str, address: str) -> dict[str, int]:
+    """What wrong tries are counted by, and how many are allowed; the first is forgotten by a right one."""
+    return {
+        vault.fingerprint("sign-in", name, address): ALLOWED_HERE,
+        vault.fingerprint("sign-in address", address): ALLOWED,
+        vault.fingerprint("sign-in name", name): ALLOWED,
+    }
+
+
+def _person_if_may_try(session: Session, name: str, keys: Iterable[str], now: datetime) -> tuple[Person | None, bool]:
+    named = select(Person).where(Person.username == name, Person.is_active, Person.password_hash != "")
+    return session.exec(named).first(), all(attempts.may_try(session, key, now=now) for key in keys)
+
+
+def _failed(session: Session, keys: Mapping[str, int], now: datetime) -> bool:
+    """Count the wrong try; returns whether the next one may be made."""
+    for key, allowed in keys.items():
+        attempts.failed(session, key, now=now, allowed=allowed)
+    return all(attempts.may_try(session, key, now=now) for key in keys)
+
+
+# ---------------------------------------------------------------- bearer tokens
+
+
+async def bearer(request: HTTPConnection) -> Actor:
+    """Whom the request's bearer token speaks for. Raises TokenWanted."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise TokenWanted
+    house = runtime(request)
+    now = house.clock()
+    found = await house.store.read(_token, token_key(house.vault, token.strip()), now)
+    if found is None:
+        raise TokenWanted
+    held, actor = found
+    if held.is_stale:
+        await house.store.write(sessions.touch_token, held.id, now=now)
+    return actor
+
+
+def _token(session: Session, key: str, now: datetime) -> tuple[sessions.Held, Actor] | None:
+    held = sessions.token_of(session, key, now=now)
+    return None if held is None else (held, actor_of(session, held.person_id))
+
+
+def new_token(session: Session, vault: Vault, person_id: int, name: str, *, now: datetime) -> tuple[str, ApiToken]:
+    """A bearer token for the person, to be shown once: only its fingerprint is kept."""
+    token = f"loa_{token_urlsafe(32)}"
+    return token, sessions.keep_token(session, token_key(vault, token), person_id, name, now=now)
+
+
+def token_key(vault: Vault, token: str) -> str:
+    return vault.fingerprint("api token", token)

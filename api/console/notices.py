@@ -1,0 +1,278 @@
+"""Lists of notices, and one notice: before its release as it will be posted, afterwards how far it reached."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlmodel import Session, col, func, select
+from starlette.datastructures import FormData
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from api.auth import form_of, me, signed_in
+from api.console.live import mark_of
+from api.pages import attached, file_answer
+from api.reach import csv_answer, reach_seen
+from api.reads import NoticeLine, VillageLine, notice_lines, village_lines, villages_of, visible_notice
+from api.state import runtime
+from api.templating import page
+from bot import notices
+from bot.errors import Invalid, NotFound
+from bot.face import Preview
+from bot.house import House
+from bot.permissions import NOT_FOUND, Actor, Duty
+from bot.reach import NoticeReach, csv_rows, of_notice
+from store.tables import Attachment, Chat, ChatKind, Notice, NoticeState, Outbox, Person, State, Unit
+
+PAGE = 20
+TABS: Mapping[str, tuple[str, tuple[NoticeState, ...]]] = {
+    "": ("Tất cả", tuple(NoticeState)),
+    "draft": ("Nháp", (NoticeState.DRAFT, NoticeState.RETURNED)),
+    "waiting": ("Chờ duyệt", (NoticeState.WAITING,)),
+    "published": ("Đã phát", (NoticeState.PUBLISHED,)),
+    "stopped": ("Đã bỏ, thu hồi", (NoticeState.CANCELLED, NoticeState.RECALLED)),
+}
+
+
+# ---------------------------------------------------------------- the list
+
+
+@signed_in
+async def listed(request: Request) -> Response:
+    """GET /console/notices?tab=&before="""
+    tab = request.query_params.get("tab", "")
+    tab = tab if tab in TABS else ""
+    before = request.query_params.get("before", "")
+    lines: list[NoticeLine] = await runtime(request).store.read(
+        notice_lines,
+        me(request),
+        states=TABS[tab][1],
+        limit=PAGE + 1,
+        before=int(before) if before.isdecimal() and len(before) < 18 else None,
+    )
+    older = lines[PAGE - 1].id if len(lines) > PAGE else None
+    return page(request, "console/notices.html", lines=lines[:PAGE], older=older, tab=tab, tabs=TABS)
+
+
+# ---------------------------------------------------------------- one notice
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """Who had a hand in it."""
+
+    author: str
+    approver: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unreleased:
+    """A notice that is not out, exactly as it would be posted."""
+
+    notice: Notice
+    body: str
+    people: People
+    previews: tuple[Preview, ...]
+    villages: tuple[VillageLine, ...]
+    groups: int
+    households: int
+    files: tuple[Attachment, ...]
+    needs_approval: bool
+    is_mine: bool
+    may_decide: bool
+    may_stop: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A notice that is out, with the figures of the villages that the reader may see."""
+
+    notice: Notice
+    body: str
+    people: People
+    reach: NoticeReach
+    codes: Mapping[int, str]
+    """Of villages by id."""
+    registers: frozenset[int]
+    """Villages whose missing households the reader may see."""
+    files: tuple[Attachment, ...]
+    queued: int
+    may_stop: bool
+    mark: str
+
+
+@signed_in
+async def show(request: Request) -> Response:
+    """GET /console/notices/{code}"""
+    house = runtime(request)
+    code, now = request.path_params["code"], house.clock()
+    if await house.store.read(_is_out, me(request), code):
+        released = await house.store.read(_released, me(request), code)
+        return page(request, "console/released.html", n=released, now=now)
+    # A write: showing what will be posted keeps the picture of its QR code.
+    unreleased = await house.store.write(_unreleased, house.house, me(request), code, now)
+    return page(request, "console/unreleased.html", n=unreleased, has_address=bool(house.house.public_url))
+
+
+@signed_in
+async def table(request: Request) -> Response:
+    """GET /console/notices/{code}/table: the figures alone, for the script that keeps the page fresh."""
+    house = runtime(request)
+    found = await house.store.read(_released, me(request), request.path_params["code"])
+    return page(request, "console/reach_table.html", n=found, now=house.clock())
+
+
+def _is_out(session: Session, actor: Actor, code: str) -> bool:
+    return visible_notice(session, actor, code).published_at is not None
+
+
+def _unreleased(session: Session, house: House, actor: Actor, code: str, now: datetime) -> Unreleased:
+    notice = visible_notice(session, actor, code)
+    place = session.get_one(Unit, notice.unit_id)
+    villages = village_lines(session, villages_of(session, actor, notice))
+    is_mine = notice.author_id == actor.person_id
+    approves = actor.may(Duty.APPROVE, place)
+    return Unreleased(
+        notice=notice,
+        body=notices.body_of(session, notice),
+        people=_people(session, notice),
+        previews=tuple(notices.previews(session, house, notice, now=now)),
+        villages=tuple(villages),
+        groups=_groups(session, notice, [v.id for v in villages]),
+        households=sum(v.households for v in villages),
+        files=tuple(notices.attachments_of(session, notice)),
+        needs_approval=notices.needs_approval(session, house, notice),
+        is_mine=is_mine,
+        may_decide=approves and not is_mine and notice.state is NoticeState.WAITING,
+        may_stop=(is_mine or approves) and notice.state is not NoticeState.CANCELLED,
+    )
+
+
+def _released(session: Session, actor: Actor, code: str) -> Released:
+    notice = visible_notice(session, actor, code)
+    if notice.published_at is None:
+        raise NotFound(NOT_FOUND)
+    place = session.get_one(Unit, notice.unit_id)
+    villages = villages_of(session, actor, notice)
+    open_rows = select(func.count()).where(
+        Outbox.notice_id == notice.id, col(Outbox.state).in_((State.QUEUED, State.LEASED, State.SENDING))
+    )
+    return Released(
+        notice=notice,
+        body=notices.body_of(session, notice),
+        people=_people(session, notice),
+        reach=of_notice(session, notice, villages),
+        codes={v.id or 0: v.code for v in villages},
+        registers=frozenset(v.id or 0 for v in villages if actor.may(Duty.REGISTER, v)),
+        files=tuple(notices.attachments_of(session, notice)),
+        queued=session.exec(open_rows).one(),
+        may_stop=notice.author_id == actor.person_id or actor.may(Duty.APPROVE, place),
+        mark=mark_of(session, notice.id or 0),
+    )
+
+
+def _people(session: Session, notice: Notice) -> People:
+    approver = session.get(Person, notice.approver_id) if notice.approver_id else None
+    return People(session.get_one(Person, notice.author_id).name, approver.name if approver else None)
+
+
+def _groups(session: Session, notice: Notice, unit_ids: list[int]) -> int:
+    audience = col(Chat.audience_id).is_(None) if notice.audience_id is None else Chat.audience_id == notice.audience_id
+    groups = select(func.count()).where(Chat.kind == ChatKind.GROUP, col(Chat.unit_id).in_(unit_ids), audience)
+    return session.exec(groups).one()
+
+
+# ---------------------------------------------------------------- what is done with it
+
+Act = Callable[[Session, House, Actor, Notice, FormData, datetime], None]
+
+
+def _submit(session: Session, house: House, actor: Actor, notice: Notice, form: FormData, now: datetime) -> None:
+    notices.submit(session, house, actor, notice, now=now)
+
+
+def _approve(session: Session, house: House, actor: Actor, notice: Notice, form: FormData, now: datetime) -> None:
+    notices.approve(session, house, actor, notice, now=now)
+
+
+def _return(session: Session, house: House, actor: Actor, notice: Notice, form: FormData, now: datetime) -> None:
+    reason = str(form.get("reason", "")).strip()
+    if not reason:
+        raise Invalid("Chưa ghi lý do trả lại.", "reason")
+    notices.send_back(session, house, actor, notice, reason, now=now)
+
+
+def _cancel(session: Session, house: House, actor: Actor, notice: Notice, form: FormData, now: datetime) -> None:
+    notices.cancel(session, house, actor, notice, now=now)
+
+
+def _resend(session: Session, house: House, actor: Actor, notice: Notice, form: FormData, now: datetime) -> None:
+    match form.get("states"):
+        case "failed":
+            notices.resend(session, actor, notice, ["failed"], now=now)
+        case "unknown":
+            notices.resend(session, actor, notice, ["unknown"], now=now)
+        case _:
+            raise Invalid("Chưa chọn gửi lại chỗ nào.", "states")
+
+
+ACTS: Mapping[str, Act] = {
+    "submit": _submit,
+    "approve": _approve,
+    "return": _return,
+    "cancel": _cancel,
+    "resend": _resend,
+}
+
+
+@signed_in
+async def act(request: Request) -> Response:
+    """POST /console/notices/{code}/{act}"""
+    form = await form_of(request)
+    house = runtime(request)
+    code, doing = request.path_params["code"], ACTS.get(request.path_params["act"])
+    if doing is None:
+        raise NotFound(NOT_FOUND)
+    await house.store.write(_act, house.house, me(request), code, doing, form, house.clock())
+    house.nudge_sender()
+    return RedirectResponse(f"/console/notices/{code.upper()}", 303)
+
+
+def _act(session: Session, house: House, actor: Actor, code: str, doing: Act, form: FormData, now: datetime) -> None:
+    doing(session, house, actor, visible_notice(session, actor, code), form, now)
+
+
+# ---------------------------------------------------------------- as files
+
+
+@signed_in
+async def reach_csv(request: Request) -> Response:
+    """GET /console/notices/{code}/reach.csv"""
+    _, _, figures = await runtime(request).store.read(reach_seen, me(request), request.path_params["code"])
+    return csv_answer(request.path_params["code"].upper(), csv_rows(figures))
+
+
+@signed_in
+async def file(request: Request) -> Response:
+    """GET /console/notices/{code}/files/{n}: an attachment, also of a notice that is not out."""
+    code, position = request.path_params["code"].upper(), request.path_params["position"]
+    kept = await runtime(request).store.read(_file, me(request), code, position)
+    if kept is None:
+        raise NotFound(NOT_FOUND)
+    return file_answer(*kept)
+
+
+def _file(session: Session, actor: Actor, code: str, position: int):  # type: ignore[no-untyped-def]
+    visible_notice(session, actor, code)
+    return attached(session, code, position)
+
+
+routes = [
+    Route("/console/notices", listed),
+    Route("/console/notices/{code}", show, methods=["GET"]),
+    Route("/console/notices/{code}/table", table),
+    Route("/console/notices/{code}/reach.csv", reach_csv),
+    Route("/console/notices/{code}/files/{position:int}", file),
+    Route("/console/notices/{code}/{act}", act, methods=["POST"]),
+]

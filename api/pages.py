@@ -1,0 +1,334 @@
+"""Pages that anybody may open: the front page, a notice's own page, a household card. Opening one changes nothing."""
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import quote
+
+from sqlmodel import Session, col, select
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from api import qr
+from api.auth import COOKIE, VISIT, open_session, set_cookie, visitors_csrf, visitors_form
+from api.errors import answer
+from api.reads import RELEASED, title_of
+from api.state import address_of, is_from_here, runtime
+from api.templating import page
+from bot import households, notices
+from bot.errors import NotFound
+from bot.house import House
+from store import attempts, files
+from store.tables import (
+    Attachment,
+    Channel,
+    Chat,
+    ChatKind,
+    FileKind,
+    Notice,
+    NoticeState,
+    Person,
+    Role,
+    RoleName,
+    StoredFile,
+    Unit,
+    UnitKind,
+)
+
+logger = logging.getLogger(__name__)
+
+GUESSES = 60
+"""Wrong codes from one address in a while; mobile networks put many people behind one."""
+SHOWN_AS: dict[str, str] = {
+    "image/jpeg": "inline",
+    "image/png": "inline",
+    "image/webp": "inline",
+    "audio/ogg": "inline",
+    "audio/mpeg": "inline",
+    "audio/mp4": "inline",
+    "application/pdf": "inline",
+}
+"""What a browser may show by itself; the rest is downloaded, so that no page of a stranger opens under our name."""
+SANDBOX = "default-src 'none'; img-src 'self'; media-src 'self'; sandbox"
+
+
+# ---------------------------------------------------------------- the front page
+
+
+@dataclass(frozen=True, slots=True)
+class DemoPerson:
+    id: int
+    name: str
+    username: str
+    role: RoleName
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class DemoGroup:
+    code: str
+    village: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tour:
+    """What the demo commune offers to look at."""
+
+    commune: str
+    people: tuple[DemoPerson, ...]
+    groups: tuple[DemoGroup, ...]
+    latest: str | None
+    """Code of the newest notice that is out."""
+
+
+async def front(request: Request) -> Response:
+    """GET /: in the demo a short tour, else what this is and where to sign in."""
+    house = runtime(request)
+    if not house.settings.demo:
+        return page(request, "front.html", tour=None)
+    visit, csrf = visitors_csrf(request)
+    tour = await house.store.read(_tour)
+    response = page(request, "front.html", tour=tour, csrf=csrf, may_enter=is_from_here(request))
+    set_cookie(response, request, VISIT, visit)
+    response.headers["cache-control"] = "no-store"
+    return response
+
+
+def _tour(session: Session) -> Tour:
+    people = session.exec(
+        select(Person, Role.role, Unit.name)
+        .join(Role, col(Role.person_id) == Person.id)
+        .join(Unit, col(Unit.id) == Role.unit_id)
+        .where(Person.is_active, col(Person.username).is_not(None), col(Role.revoked_at).is_(None))
+        .order_by(col(Role.id))
+    ).all()
+    first: dict[int, DemoPerson] = {}
+    for person, role, place in people:
+        first.setdefault(
+            person.id or 0, DemoPerson(person.id or 0, person.name, person.username or "", RoleName(role), place)
+        )
+    groups = session.exec(
+        select(Unit.code, Unit.name, Chat.title)
+        .join(Chat, col(Chat.unit_id) == Unit.id)
+        .join(Channel, col(Channel.id) == Chat.channel_id)
+        .where(Channel.adapter == "webchat", Chat.kind == ChatKind.GROUP, Unit.kind == UnitKind.VILLAGE)
+        .order_by(col(Unit.id))
+    ).all()
+    latest = session.exec(
+        select(Notice.code).where(col(Notice.state).in_(RELEASED)).order_by(col(Notice.published_at).desc()).limit(1)
+    ).first()
+    commune = session.exec(
+        select(Unit.name).where(Unit.kind == UnitKind.COMMUNE).order_by(col(Unit.id)).limit(1)
+    ).first()
+    return Tour(commune or "", tuple(first.values()), tuple(DemoGroup(*group) for group in groups), latest)
+
+
+async def enter(request: Request) -> Response:
+    """POST /demo/enter: sign in as somebody of the demo commune. Only in the demo, and only from this very machine."""
+    house = runtime(request)
+    if not house.settings.demo or not is_from_here(request):
+        raise HTTPException(404)
+    form = await visitors_form(request)
+    wanted = str(form.get("person", ""))
+    if not wanted.isdecimal() or await house.store.read(_is_demo_person, int(wanted)) is None:
+        raise HTTPException(404)
+    to = str(form.get("to", ""))
+    response = RedirectResponse(to if to in ("/console/", "/console/notices/new") else "/console/", 303)
+    set_cookie(response, request, COOKIE, await open_session(request, int(wanted)))
+    return response
+
+
+def _is_demo_person(session: Session, person_id: int) -> int | None:
+    known = select(Person.id).where(Person.id == person_id, Person.is_active, col(Person.username).is_not(None))
+    return session.exec(known).first()
+
+
+# ---------------------------------------------------------------- a notice's own page
+
+
+@dataclass(frozen=True, slots=True)
+class PublicFile:
+    position: int
+    name: str
+    kind: FileKind
+    language: str
+    media_type: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class PublicNotice:
+    code: str
+    title: str
+    issuer: str
+    body: str
+    kind: str
+    is_urgent: bool
+    is_recalled: bool
+    published_at: datetime
+    due_at: datetime | None
+    files: tuple[PublicFile, ...]
+
+
+async def notice(request: Request) -> Response:
+    """GET /tb/{code}: the whole notice, for whoever wants to know whether it is real."""
+    house = runtime(request)
+    code = str(request.path_params["code"]).strip().upper()
+    found = await _found(request, code)
+    if isinstance(found, Response):
+        return found
+    address = notices.url_of(house.house, found.code)
+    return page(request, "notice.html", notice=found, address=address, qr=qr.svg(address) if address else "")
+
+
+async def notice_qr(request: Request) -> Response:
+    """GET /tb/{code}/qr.svg and qr.png; 404 in words while residents cannot reach us."""
+    found = await _found(request, str(request.path_params["code"]).upper())
+    if isinstance(found, Response):
+        return found
+    address = notices.url_of(runtime(request).house, found.code)
+    if not address:
+        return answer(request, 404, "Chưa có địa chỉ công khai nên chưa có mã QR.")
+    if request.path_params["kind"] == "png":
+        return Response(qr.png(address), media_type="image/png")
+    return Response(qr.svg_file(address), media_type="image/svg+xml")
+
+
+async def notice_file(request: Request) -> Response:
+    """GET /tb/{code}/files/{n}: an attachment."""
+    found = await _found(request, str(request.path_params["code"]).upper())
+    if isinstance(found, Response):
+        return found
+    kept = await runtime(request).store.read(attached, found.code, request.path_params["position"])
+    return file_answer(*kept) if kept else answer(request, 404)
+
+
+async def _found(request: Request, code: str) -> PublicNotice | Response:
+    """The notice when it is out; else a warning. Wrong codes are counted: codes are short enough to be guessed."""
+    house = runtime(request)
+    key = house.vault.fingerprint("notice code", address_of(request))
+    now = house.clock()
+    if not await house.store.read(attempts.may_try, key, now=now):
+        return answer(request, 429)
+    found = await house.store.read(_public, code)
+    if found is None:
+        await house.store.write(attempts.failed, key, now=now, allowed=GUESSES)
+        return page(request, "no_notice.html", status=404, code=code[:20])
+    return found
+
+
+def _public(session: Session, code: str) -> PublicNotice | None:
+    """None for what was never released: a draft is nobody's business."""
+    row = session.exec(select(Notice).where(Notice.code == code)).first()
+    if row is None or row.published_at is None or row.state not in RELEASED:
+        return None
+    attachments = session.exec(
+        select(Attachment, StoredFile.media_type, StoredFile.size)
+        .join(StoredFile, col(StoredFile.id) == Attachment.file_id)
+        .where(Attachment.notice_id == row.id)
+        .order_by(col(Attachment.position))
+    ).all()
+    body = notices.body_of(session, row)
+    return PublicNotice(
+        code=row.code,
+        title=title_of(body),
+        issuer=row.issuer_name,
+        body=body,
+        kind=row.kind,
+        is_urgent=row.is_urgent,
+        is_recalled=row.state is NoticeState.RECALLED,
+        published_at=row.published_at,
+        due_at=row.due_at,
+        files=tuple(
+            PublicFile(file.position, file.name, file.kind, file.language, media_type, size)
+            for file, media_type, size in attachments
+        ),
+    )
+
+
+def attached(session: Session, code: str, position: int) -> tuple[files.Kept, str] | None:
+    """An attachment of the notice with its name."""
+    found = session.exec(
+        select(Attachment)
+        .join(Notice, col(Notice.id) == Attachment.notice_id)
+        .where(Notice.code == code, Attachment.position == position)
+    ).first()
+    kept = files.load(session, found.file_id) if found else None
+    return (kept, found.name) if found and kept else None
+
+
+def file_answer(kept: files.Kept, name: str) -> Response:
+    """A file of somebody's, served so that it can do nothing under our name."""
+    shown_as = SHOWN_AS.get(kept.media_type, "attachment")
+    return Response(
+        kept.content,
+        media_type=kept.media_type if shown_as == "inline" else "application/octet-stream",
+        headers={
+            "content-disposition": f"{shown_as}; filename*=UTF-8''{quote(name or 'tep', safe='')}",
+            "content-security-policy": SANDBOX,
+            "cache-control": "private, max-age=3600",
+        },
+    )
+
+
+# ---------------------------------------------------------------- a household's card
+
+
+@dataclass(frozen=True, slots=True)
+class CardLink:
+    label: str
+    address: str
+
+
+async def card(request: Request) -> Response:
+    """GET /h/{token}: what the card is for, where to use it. Opening it joins nothing: scanners open it too."""
+    house = runtime(request)
+    key = house.vault.fingerprint("card", address_of(request))
+    now = house.clock()
+    if not await house.store.read(attempts.may_try, key, now=now):
+        return answer(request, 429)
+    try:
+        number, village = await house.store.read(_card, house.house, request.path_params["token"])
+    except NotFound as error:
+        await house.store.write(attempts.failed, key, now=now, allowed=GUESSES)
+        return answer(request, 404, error.words)
+    links = card_links(house.house, request.path_params["token"])
+    return page(request, "card.html", number=number, village=village, links=links)
+
+
+def _card(session: Session, house: House, token: str) -> tuple[int, str]:
+    household = households.household_of_card(session, house, token)
+    return household.number, session.get_one(Unit, household.unit_id).name
+
+
+NAMES = {"webchat": "trang nhắn tin của bản", "telegram": "Telegram", "zalo_bot": "Zalo", "zalo_oa": "Zalo"}
+
+
+def card_links(house: House, token: str) -> list[CardLink]:
+    """Where the card's holder can go on, one messenger each; the one without an account first."""
+    ordered = sorted(house.messengers.values(), key=lambda m: (m.adapter != "webchat", m.channel_id))
+    found: dict[str, CardLink] = {}
+    for messenger in ordered:
+        if messenger.link is None:
+            continue
+        try:
+            address = messenger.link(f"h_{token}", False)
+        except ValueError:  # this messenger's links cannot carry the token; the others still can
+            logger.error("a card's token does not fit a link", extra={"channel": messenger.channel_id})
+            continue
+        label = f"Mở bằng {NAMES.get(messenger.adapter, messenger.adapter)}"
+        found.setdefault(messenger.adapter, CardLink(label, address))
+    return list(found.values())
+
+
+routes = [
+    Route("/", front),
+    Route("/demo/enter", enter, methods=["POST"]),
+    Route("/tb/{code}", notice),
+    Route("/tb/{code}/qr.{kind:str}", notice_qr),
+    Route("/tb/{code}/files/{position:int}", notice_file),
+    Route("/h/{token}", card),
+]

@@ -1,0 +1,302 @@
+"""The working pages, as people use them without any script."""
+
+import regex
+from sqlmodel import col, select
+
+from store import reach as figures
+from store.outbox import Failure
+from store.tables import (
+    Account,
+    Attachment,
+    Chat,
+    CodePurpose,
+    Notice,
+    NoticeState,
+    OneTimeCode,
+    Outbox,
+    Standing,
+    State,
+    Unit,
+)
+from tests.api.conftest import HOUSEHOLDS, csrf_in, found, opened
+
+PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 64
+OGG = b"OggS" + b"0" * 64
+
+
+async def compose(browser, *, files=(), **fields) -> str:
+    """Fill the form in and keep it; returns the address of the draft."""
+    page = await browser.get("/console/notices/new")
+    data = {
+        "csrf": csrf_in(page),
+        "key": found(r'name="key" value="([^"]+)"', page.text),
+        "body": "Mai họp bản.\nNhớ đến đúng giờ.",
+        "kind": "notice",
+        "wanted": "acknowledge",
+        "to": "all",
+        "language": "hmn",
+    }
+    answer = await browser.post("/console/notices/new", data={**data, **fields}, files=list(files) or None)
+    assert answer.status_code == 303, answer.text
+    return answer.headers["location"]
+
+
+async def test_a_notice_goes_from_the_form_over_approval_to_its_figures(house):
+    author = await house.signed_in("canbo")
+    address = await compose(author)
+    code = address.rpartition("/")[2]
+    preview = (await author.get(address)).text
+    assert "Xem trước" in preview
+    assert "Nhớ đến đúng giờ." in preview
+    assert "✅ Đã nắm" in preview
+    assert "Gửi duyệt" in preview
+    assert await house.read(lambda s: s.exec(select(Outbox)).all()) == [], "a preview sends nothing"
+
+    await author.post_form(address, f"{address}/submit")
+    assert "Đang chờ người thứ hai duyệt" in (await author.get(address)).text
+    second = await house.signed_in("chutich")
+    overview = (await second.get("/console/")).text
+    assert "chờ bạn duyệt" in overview
+    assert code in overview
+    assert "Nhớ đến đúng giờ." in (await second.get(address)).text, "as it will be posted"
+    answer = await second.post_form(address, f"{address}/approve")
+    assert answer.headers["location"] == address
+    figures_page = (await author.get(address)).text
+    assert "Kết quả" in figures_page
+    assert f"0/{HOUSEHOLDS} hộ" in figures_page
+    assert "Cán bộ duyệt duyệt" in figures_page
+    assert "không đo được" in figures_page
+    again = await second.post_form("/console/", f"{address}/approve")
+    assert again.status_code == 409
+    assert "không còn chờ duyệt" in again.text
+
+
+async def test_a_notice_to_one_village_goes_out_at_once_and_a_second_press_sends_nothing_more(house):
+    browser = await house.signed_in("truong1")
+    address = await compose(browser, to="some", villages=[str((await house.village_ids())["ban-1"])])
+    assert "Phát tới 1 nhóm" in (await browser.get(address)).text
+    for _ in range(2):
+        await browser.post_form("/console/", f"{address}/submit")
+    assert len(await house.read(lambda s: s.exec(select(Outbox).where(col(Outbox.notice_id).is_not(None))).all())) == 1
+
+
+async def test_the_same_form_sent_twice_is_one_draft_and_a_changed_one_another(house):
+    browser = await house.signed_in("canbo")
+    page = await browser.get("/console/notices/new")
+    key = found(r'name="key" value="([^"]+)"', page.text)
+    first = await compose(browser, key=key)
+    assert await compose(browser, key=key) == first
+    assert await compose(browser, key=key, body="Đã sửa lời.") != first
+
+
+async def test_what_was_typed_is_kept_when_something_must_be_mended(house):
+    browser = await house.signed_in("canbo")
+    page = await browser.get("/console/notices/new")
+    data = {
+        "csrf": csrf_in(page),
+        "key": "k",
+        "body": "Nội dung dài công gõ",
+        "kind": "meeting",
+        "wanted": "attend",
+        "to": "some",
+    }
+    answer = await browser.post("/console/notices/new", data=data)
+    assert answer.status_code == 422
+    assert "Chưa chọn thôn, bản nào." in answer.text
+    assert "Nội dung dài công gõ" in answer.text
+    assert '<option value="meeting" selected>' in answer.text
+    assert (await browser.post("/console/notices/new", data={**data, "to": "all", "body": " "})).status_code == 422
+    assert (await browser.post("/console/notices/new", data={**data, "to": "all", "due": "hôm qua"})).status_code == 422
+    assert (await browser.post("/console/notices/new", data={**data, "kind": "x"})).status_code == 422
+    foreign = {**data, "villages": [str((await house.village_ids())["ban-khac"])]}
+    assert (await browser.post("/console/notices/new", data=foreign)).status_code == 404
+    assert await house.read(lambda s: s.exec(select(Notice)).all()) == []
+
+
+async def test_a_draft_can_be_written_anew_and_dropped(house):
+    browser = await house.signed_in("canbo")
+    old = (await compose(browser, to="some", villages=[str((await house.village_ids())["ban-2"])])).rpartition("/")[2]
+    page = (await browser.get(f"/console/notices/new?from={old}")).text
+    assert "Nhớ đến đúng giờ." in page
+    assert f'name="replaces" value="{old}"' in page
+    new = (await compose(browser, replaces=old, body="Lời mới.")).rpartition("/")[2]
+    states = await house.read(lambda s: dict(s.exec(select(Notice.code, Notice.state)).all()))
+    assert states == {old: NoticeState.CANCELLED, new: NoticeState.DRAFT}
+    await browser.post_form("/console/", f"/console/notices/{new}/cancel")
+    assert "đã bỏ" in (await browser.get(f"/console/notices/{new}")).text
+    stranger = await house.signed_in("chutich")
+    assert (await stranger.get(f"/console/notices/new?from={new}")).status_code == 404
+
+
+async def test_a_returned_notice_comes_back_with_its_reason(house):
+    author, second = await house.signed_in("canbo"), await house.signed_in("chutich")
+    address = await compose(author)
+    await author.post_form(address, f"{address}/submit")
+    assert (await second.post_form(address, f"{address}/return", reason=" ")).status_code == 422
+    await second.post_form(address, f"{address}/return", reason="Sai ngày <b>họp</b>")
+    assert "Sai ngày &lt;b&gt;họp&lt;/b&gt;" in (await author.get(address)).text
+    assert "bị trả lại" in (await author.get("/console/")).text
+
+
+async def test_files_go_with_the_notice_and_are_seen_before_it_is_out(house):
+    browser = await house.signed_in("canbo")
+    files = [
+        ("photos", ("anh.png", PNG, "image/png")),
+        ("voice", ("noi.ogg", OGG, "audio/ogg")),
+        ("documents", ("", b"", "application/octet-stream")),
+    ]
+    address = await compose(browser, files=files, to="some", villages=[str((await house.village_ids())["ban-1"])])
+    kept = await house.read(lambda s: [(a.kind, a.language) for a in s.exec(select(Attachment)).all()])
+    assert kept == [("photo", ""), ("voice", "hmn")]
+    assert "anh.png" in (await browser.get(address)).text
+    shown = await browser.get(f"{address}/files/0")
+    assert (shown.content, shown.headers["content-type"]) == (PNG, "image/png")
+    assert (await (await house.signed_in("xakhac")).get(f"{address}/files/0")).status_code == 404
+    assert (await browser.get(f"/tb/{address.rpartition('/')[2]}/files/0")).status_code == 404, (
+        "a draft is nobody's business"
+    )
+
+
+async def test_a_kind_of_file_that_we_do_not_send_is_refused_by_its_bytes(house):
+    browser = await house.signed_in("canbo")
+    page = await browser.get("/console/notices/new")
+    data = {"csrf": csrf_in(page), "key": "k", "body": "Có tệp", "kind": "notice", "wanted": "acknowledge", "to": "all"}
+    files = [("photos", ("anh.png", b"<script>alert(1)</script>", "image/png"))]
+    answer = await browser.post("/console/notices/new", data=data, files=files)
+    assert answer.status_code == 422
+    assert "Không gửi được tệp anh.png" in answer.text
+
+
+async def test_a_group_that_was_not_reached_says_why_and_can_be_tried_again(house):
+    code = (await house.notice())["code"]
+
+    def happen(session):
+        for state, error in ((State.FAILED, Failure.CHAT_GONE), (State.UNKNOWN, Failure.NO_ANSWER)):
+            row = session.exec(select(Outbox).where(Outbox.state == State.QUEUED)).first()
+            row.state, row.error = state, error
+            session.add(row)
+            session.flush()
+            figures.recount(session.connection(), [(row.notice_id, row.unit_id)])
+
+    await house.write(happen)
+    browser = await house.signed_in("canbo")
+    page = (await browser.get(f"/console/notices/{code}")).text
+    assert "bot không còn trong nhóm" in page
+    assert "1 nhóm chưa rõ đã tới chưa" in page
+    assert "resend" not in (await (await house.signed_in("xem")).get(f"/console/notices/{code}")).text
+    for states in ("failed", "unknown"):
+        answer = await browser.post_form("/console/", f"/console/notices/{code}/resend", states=states)
+        assert answer.status_code == 303
+    states = await house.read(lambda s: {row.state for row in s.exec(select(Outbox)).all()})
+    assert states == {State.QUEUED}
+    assert (await browser.post_form("/console/", f"/console/notices/{code}/resend", states="sent")).status_code == 422
+
+
+async def test_the_head_ticks_households_told_in_person_and_takes_a_tick_back(house):
+    code = (await house.notice())["code"]
+    browser = await house.signed_in("truong1")
+    address = f"/console/villages/ban-1/missing/{code}"
+    page = (await browser.get(address)).text
+    assert f"{HOUSEHOLDS}/{HOUSEHOLDS} hộ" in page
+    ids = regex.findall(r'name="told" value="(\d+)"', page)
+    assert len(ids) == HOUSEHOLDS
+    assert (await browser.post_form(address, address, told=ids[:2])).status_code == 303
+    page = (await browser.get(address)).text
+    assert f"{HOUSEHOLDS - 2}/{HOUSEHOLDS} hộ" in page
+    await browser.post_form(address, address, untold=ids[:1])
+    result = (await browser.get(f"/console/notices/{code}")).text
+    assert f"1/{HOUSEHOLDS} hộ" in result
+    assert "1 trưởng bản ghi" in result
+    assert (await browser.post_form(address, address, told=["99999"])).status_code == 422
+    assert (await browser.post_form(address, address, told=["x"])).status_code == 422
+
+
+async def test_without_a_register_the_page_says_accounts_and_never_households(house):
+    code = (await house.notice(villages=["ban-2"]))["code"]
+    table = (await (await house.signed_in("truong2")).get(f"/console/notices/{code}/table")).text
+    assert "0 tài khoản" in table
+    assert "hộ" not in regex.sub(r"<[^>]+>", "", table).replace("Hộ đã nắm", "").replace("không", "")
+
+
+async def test_a_bind_code_is_shown_once(house):
+    browser = await house.signed_in("truong1")
+    answer = await browser.post_form("/console/villages/ban-1", "/console/villages/ban-1/bind-code")
+    code = found(r"/dangky (\w{4}-\w{4})", answer.text)
+    kept = await house.read(lambda s: s.exec(select(OneTimeCode)).one())
+    assert kept.purpose is CodePurpose.BIND_CHAT
+    assert code not in repr(kept)
+    assert code not in (await browser.get("/console/villages/ban-1")).text
+
+
+async def test_villages_whose_groups_are_lost_are_on_the_first_page(house):
+    def lose(session):
+        village = session.exec(select(Unit).where(Unit.code == "ban-2")).one()
+        chat = session.exec(select(Chat).where(Chat.unit_id == village.id)).one()
+        chat.standing = Standing.GONE
+        session.add(chat)
+
+    await house.write(lose)
+    page = (await (await house.signed_in("canbo")).get("/console/")).text
+    assert "1 nhóm mất liên lạc" in page
+    assert "Bản Hai" in page
+    assert "bot không còn trong nhóm" in (await (await house.signed_in("canbo")).get("/console/villages/ban-2")).text
+    assert "mất liên lạc" not in (await (await house.signed_in("truong1")).get("/console/")).text
+
+
+async def test_an_office_is_handed_over_by_one_button_and_the_old_account_is_out_at_once(house):
+    admin, old = await house.signed_in("quantri"), await house.signed_in("truong1")
+    leaving, coming = await house.person_id("truong1"), await house.person_id("tohelp")
+    page = (await admin.get("/console/people")).text
+    assert f"/console/people/{leaving}/handover" in page
+    answer = await admin.post_form("/console/people", f"/console/people/{leaving}/handover", to=coming)
+    assert answer.status_code == 303
+    assert (await old.get("/console/")).status_code == 303
+    new = await house.signed_in("tohelp")
+    code = (await house.notice())["code"]
+    assert (await new.get(f"/console/villages/ban-1/missing/{code}")).status_code == 200
+
+
+async def test_a_token_for_programs_is_made_shown_once_and_revoked(house):
+    browser = await house.signed_in("canbo")
+    answer = await browser.post_form("/console/me", "/console/me/tokens", name="phần mềm <b>xã</b>")
+    token = found(r"loa_[\w-]{43}", answer.text, 0)
+    assert "phần mềm &lt;b&gt;xã&lt;/b&gt;" in answer.text
+    rest = house.browser()
+    rest.headers["authorization"] = f"Bearer {token}"
+    assert (await rest.get("/api/v1/notices")).status_code == 200
+    page = (await browser.get("/console/me")).text
+    assert token not in page
+    await browser.post_form("/console/me", found(r"/console/me/tokens/\d+/revoke", page, 0))
+    assert (await rest.get("/api/v1/notices")).status_code == 401
+    assert (await browser.post_form("/console/me", "/console/me/tokens", name=" ")).status_code == 422
+
+
+async def test_a_link_code_for_oneself_is_shown_once(house):
+    browser = await house.signed_in("xem")
+    answer = await browser.post_form("/console/me", "/console/me/link-code")
+    assert regex.search(r"/lienket \w{4}-\w{4}", answer.text)
+    assert await house.read(lambda s: s.exec(select(Account).where(col(Account.person_id).is_not(None))).all()) == []
+
+
+async def test_cards_are_refused_in_words_while_residents_cannot_reach_us(tmp_path):
+    async with opened(tmp_path, public_url="http://127.0.0.1:8000") as house:
+        answer = await (await house.signed_in("truong1")).get("/console/villages/ban-1/cards")
+        assert answer.status_code == 409
+        assert "chưa có địa chỉ công khai" in answer.text
+        assert "<svg" not in answer.text
+        address = await compose(await house.signed_in("canbo"))
+        assert "không kèm liên kết và mã QR" in (await (await house.signed_in("canbo")).get(address)).text
+
+
+async def test_lists_are_sorted_into_tabs_and_paged(house):
+    browser = await house.signed_in("canbo")
+    codes = [(await house.notice(body=f"Việc {n}"))["code"] for n in range(21)]
+    draft = (await compose(browser)).rpartition("/")[2]
+    page = (await browser.get("/console/notices?tab=published")).text
+    assert draft not in page
+    assert codes[-1] in page
+    assert codes[0] not in page
+    older = found(r'href="(/console/notices\?tab=published&amp;before=\d+)"', page).replace("&amp;", "&")
+    assert codes[0] in (await browser.get(older)).text
+    assert draft in (await browser.get("/console/notices?tab=draft")).text
+    assert (await browser.get("/console/notices?tab=xyz&before=abc")).status_code == 200
