@@ -1,0 +1,1 @@
+"""The `loa` command: sits on top of everything, decides nothing."""
