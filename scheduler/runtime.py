@@ -27,8 +27,9 @@ from scheduler.channels import OpenChannel
 from scheduler.files import FileBytes
 from scheduler.inbox import Decisions, Inbox
 from scheduler.rooms import HouseRooms
-from scheduler.sender import Clock, Drain, Terms
+from scheduler.sender import Drain
 from scheduler.tasks import Tasks
+from scheduler.turn import Clock, Terms
 from store import events, outbox, schema, types
 from store.crypto import Vault
 from store.opening import opened_store

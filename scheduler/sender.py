@@ -9,15 +9,9 @@ import asyncio
 import logging
 import math
 import random
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from itertools import groupby
-from operator import itemgetter
-from typing import Any
-
-from sqlalchemy import Connection, bindparam, select
-from sqlalchemy.dialects import postgresql, sqlite
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from adapters.contract import (
     Adapter,
@@ -36,15 +30,14 @@ from scheduler import outgoing
 from scheduler.files import FileBytes, Uploads
 from scheduler.limiter import Limiter
 from scheduler.line import Line, Pace
-from store import chats, outbox
+from scheduler.turn import Move, Plan, Terms, Turn, take_turn
 from store.crypto import Vault
 from store.outbox import Outcome, Step, Work
 from store.store import Store
-from store.tables import Action, Channel, ChannelFile, ChatKind, Lane
+from store.tables import Action, ChatKind, Lane
 
 logger = logging.getLogger(__name__)
 
-LEASE = timedelta(seconds=30)
 CLAIM = 64
 """Rows claimed at once: two seconds of Telegram's rate."""
 FEW = 16
@@ -59,25 +52,6 @@ COUNT_WAIT = 2.0
 """Seconds for which a send that is over waits for the count beside it."""
 AFTER_FAULT = 1.0
 
-Clock = Callable[[Connection], datetime]
-"""The time by which leases and waiting are judged: the database's, because several machines share it."""
-
-channel_table = Channel.__table__  # type: ignore[attr-defined]
-channel_file = ChannelFile.__table__  # type: ignore[attr-defined]
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """On what terms a channel is held."""
-
-    channel_id: int
-    owner: str
-    """Names this process."""
-    alone: bool
-    """No other process can drain channels of this database."""
-    clock: Clock
-    lease: timedelta = LEASE
-
 
 @dataclass(slots=True, eq=False)
 class Flight:
@@ -88,136 +62,8 @@ class Flight:
     started: float
     """When it was let go; it begins in a moment."""
     began: float
-
-
-Move = tuple[int, str, bytes]
-"""A chat, and its new address as fingerprint and sealed."""
-
-
-@dataclass(slots=True)
-class Plan:
-    """What the next turn does."""
-
-    epoch: int | None
-    takes: bool = False
-    """Take the lease: there is something to do."""
-    renew: bool = False
-    done: list[tuple[int, Outcome]] = field(default_factory=list)
-    """With the epoch in which it was begun."""
-    moves: list[Move] = field(default_factory=list)
-    files: list[dict[str, object]] = field(default_factory=list)
-    start: list[Work] = field(default_factory=list)
-    give_back: list[tuple[int, float]] = field(default_factory=list)
-    """Row, and seconds that it must wait."""
-    claim: int = 0
-    past: Sequence[Work] = ()
-    """What lies in hand, when only what overtakes it is claimed."""
-    ask_due: bool = False
-    pause: timedelta | None = None
-    broken: str | None = None
-    release: bool = False
-
-    def is_empty(self) -> bool:
-        return not (
-            self.takes
-            or self.renew
-            or self.done
-            or self.start
-            or self.give_back
-            or self.claim
-            or self.pause
-            or self.broken is not None
-            or self.release
-        )
-
-
-@dataclass(slots=True)
-class Turn:
-    """What the turn did."""
-
-    epoch: int | None = None
-    """None: the channel is not ours (any more)."""
-    started: set[int] = field(default_factory=set)
-    claimed: list[Work] = field(default_factory=list)
-    put_back: set[int] = field(default_factory=set)
-    due_in: float | None = None
-    """Seconds until a row that waits may go."""
-    paused_for: float = 0.0
-
-
-def take_turn(connection: Connection, terms: Terms, plan: Plan) -> Turn:
-    """One transaction of a drain. What was sent is recorded whoever holds the channel by now."""
-    now = terms.clock(connection)
-    turn = Turn()
-    if plan.epoch is None:
-        if plan.takes:
-            _take(connection, terms, turn, now)
-    elif plan.renew:
-        held = outbox.renew(connection, terms.channel_id, plan.epoch, now=now, lease=terms.lease)
-        turn.epoch = plan.epoch if held else None
-    elif outbox.holds(connection, terms.channel_id, plan.epoch):
-        turn.epoch = plan.epoch
-    _record(connection, terms, plan, now)
-    if plan.broken is not None:
-        outbox.break_channel(connection, terms.channel_id, plan.broken)
-        return Turn()
-    if turn.epoch is None or plan.release:
-        if turn.epoch is not None:
-            outbox.release(connection, terms.channel_id, turn.epoch)
-        return Turn()
-    _move_on(connection, terms, plan, turn, turn.epoch, now)
-    return turn
-
-
-def _take(connection: Connection, terms: Terms, turn: Turn, now: datetime) -> None:
-    turn.epoch = outbox.take_channel(
-        connection, terms.channel_id, owner=terms.owner, now=now, lease=terms.lease, alone=terms.alone
-    )
-    paused_until = connection.execute(PAUSED, {"channel": terms.channel_id}).scalar_one_or_none()
-    if paused_until is not None:
-        turn.paused_for = (paused_until - now).total_seconds()
-
-
-def _record(connection: Connection, terms: Terms, plan: Plan, now: datetime) -> None:
-    for epoch, group in groupby(sorted(plan.done, key=itemgetter(0)), key=itemgetter(0)):
-        outbox.record(connection, [outcome for _, outcome in group], epoch, now=now)
-    for move in plan.moves:
-        chats.moved(connection, *move)
-    if plan.files:
-        connection.execute(KEEP_FILE[connection.dialect.name], plan.files)
-    if plan.pause is not None and plan.epoch is not None:
-        outbox.pause_channel(connection, terms.channel_id, plan.epoch, until=now + plan.pause)
-
-
-def _move_on(connection: Connection, terms: Terms, plan: Plan, turn: Turn, epoch: int, now: datetime) -> None:
-    for row_id, wait in plan.give_back:
-        outbox.give_back(connection, [row_id], epoch, not_before=now + timedelta(seconds=wait))
-    turn.started = outbox.start(connection, [work.id for work in plan.start], epoch)
-    if not plan.claim:
-        return
-    lane = Lane(plan.past[-1].lane - 1) if plan.past else Lane.COSMETIC
-    turn.claimed = outbox.claim(
-        connection, terms.channel_id, epoch, now=now, limit=plan.claim, lane=lane, overtake=bool(plan.past)
-    )
-    if plan.past and len(turn.claimed) == plan.claim:
-        # Many overtake: what they leave behind would only fill the hand.
-        worst = turn.claimed[-1].lane
-        turn.put_back = {work.id for work in plan.past if work.lane > worst}
-        outbox.give_back(connection, sorted(turn.put_back), epoch)
-    if plan.ask_due and not turn.claimed:
-        due = outbox.next_due(connection, terms.channel_id, now=now)
-        turn.due_in = None if due is None else (due - now).total_seconds()
-
-
-PAUSED = select(channel_table.c.paused_until).where(channel_table.c.id == bindparam("channel"))
-
-
-def _keep_file(dialect: Any) -> Any:
-    put = dialect.insert(channel_file)
-    return put.on_conflict_do_update(index_elements=["channel_id", "file_id", "kind"], set_={"ref": put.excluded.ref})
-
-
-KEEP_FILE = {"sqlite": _keep_file(sqlite), "postgresql": _keep_file(postgresql)}
+    is_counted: bool
+    """The group's members are counted beside it."""
 
 
 class Drain:
@@ -402,7 +248,7 @@ class Drain:
         self._limiter.pause(now + turn.paused_for)
         for work in plan.start:
             if work.id in turn.started:
-                self._launch(work, now)
+                self._launch(work, now, is_counted=self._should_count(work, turn.at))
         self._forget_uploads([work for work in plan.start if work.id not in turn.started])
         if plan.claim:
             self._put_in_hand(plan, turn)
@@ -432,11 +278,11 @@ class Drain:
 
     # ------------------------------------------------------------ calls
 
-    def _launch(self, work: Work, now: float) -> None:
+    def _launch(self, work: Work, now: float, *, is_counted: bool) -> None:
         is_group = work.chat_kind is ChatKind.GROUP
         at = max(now, self._limiter.ready_at(work.chat_id, is_group=is_group))
         self._limiter.started(work.chat_id, is_group=is_group)
-        flight = Flight(work, self._epoch or 0, at, at)
+        flight = Flight(work, self._epoch or 0, at, at, is_counted)
         self._flying[work.id] = flight
         task = asyncio.create_task(self._fly(flight))
         self._tasks.add(task)
@@ -451,7 +297,8 @@ class Drain:
         count = None
         try:
             chat = ChatRef(self._vault.open_text(work.sealed_address), ChatKindThere(work.chat_kind.value))
-            count = self._counting(work, chat)
+            if flight.is_counted and isinstance(self._adapter, CountsMembers):
+                count = asyncio.create_task(_count(self._adapter, chat))
             sent = await outgoing.call(self._adapter, self._uploads, work, chat)
         except Exception as error:  # this loop must survive: whatever it was, the row gets an outcome
             if count is not None:
@@ -519,15 +366,11 @@ class Drain:
         may_repeat = self._may_repeat or work.action is not Action.POST
         return outgoing.failed(work, error, may_repeat=may_repeat, counts=counts, chance=chance)
 
-    def _counting(self, work: Work, chat: ChatRef) -> asyncio.Task[int | None] | None:
-        """Count a group's members beside the post of a notice, when the last count is old."""
-        adapter = self._adapter
-        wanted = work.notice_id is not None and work.action is Action.POST and work.chat_kind is ChatKind.GROUP
-        if not wanted or Can.COUNT_MEMBERS not in adapter.can or not isinstance(adapter, CountsMembers):
-            return None
-        if work.members_at is not None and datetime.now(UTC) - work.members_at < COUNT_AGAIN:
-            return None
-        return asyncio.create_task(_count(adapter, chat))
+    def _should_count(self, work: Work, at: datetime) -> bool:
+        """Members are counted beside the post of a notice to a group whose last count is old."""
+        is_post = work.notice_id is not None and work.action is Action.POST and work.chat_kind is ChatKind.GROUP
+        is_old = work.members_at is None or at - work.members_at >= COUNT_AGAIN
+        return is_post and is_old and Can.COUNT_MEMBERS in self._adapter.can
 
     # ------------------------------------------------------------ files
 

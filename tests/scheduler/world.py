@@ -15,7 +15,8 @@ from sqlmodel import Session
 from adapters.text import plain
 from bot.messages import Message, to_payload
 from scheduler.files import FileBytes
-from scheduler.sender import Drain, Terms
+from scheduler.sender import Drain
+from scheduler.turn import Terms
 from store import outbox, reach
 from store.crypto import Vault
 from store.opening import open_store
