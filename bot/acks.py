@@ -3,27 +3,21 @@
 This is the hot path of an evening on which a whole village answers, so that it works on the connection.
 """
 
-from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import Any
-
 from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlmodel import Session, col, select
+from sqlmodel import Session, select
 
 from adapters.contract import Button
-from bot import face, texts
-from bot.house import House
-from bot.later import later
-from bot.messages import of_payload, to_payload
+from adapters.text import plain
+from bot import counting, face, people, texts
+from bot.messages import Message, to_payload
 from bot.permissions import Duty, holders
 from bot.turn import Turn
 from store import outbox, reach
 from store.tables import (
-    Action,
     Answer,
-    Content,
     Household,
+    Lane,
     Notice,
     NoticeState,
     NoticeTarget,
@@ -31,19 +25,18 @@ from store.tables import (
     Reach,
     Receipt,
     ReceiptKind,
-    State,
     Unit,
-    Wanted,
 )
 
-SHOW_AFTER = timedelta(seconds=6)
-"""Presses of this long share one edit of the button: a group takes some 20 edits a minute, among all else."""
 FORGOT = "h:forgot"
 RECEIPTS = Receipt.__table__  # type: ignore[attr-defined]
 
 
-def press(turn: Turn, code: str, word: str) -> None:
-    """Somebody answered a notice in a group."""
+def press(turn: Turn, code: str, word: str, row_id: int | None) -> None:
+    """Somebody answered a notice in a group; `row_id` is the outbox row that carried the button.
+
+    What a messenger hands back as a button's token can be made up, so the row must be of this notice and this chat.
+    """
     session = turn.session
     notice = session.exec(select(Notice).where(Notice.code == code)).first()
     try:
@@ -57,39 +50,43 @@ def press(turn: Turn, code: str, word: str) -> None:
     if notice.state is not NoticeState.PUBLISHED:
         turn.answer(texts.PRESS_OLD)
         return
-    household, unit_id = _place(turn, notice)
-    if unit_id is None:
+    carrier = session.get(Outbox, row_id) if row_id is not None else None
+    if carrier is None or carrier.notice_id != notice.id or carrier.chat_id != turn.chat.id or carrier.unit_id is None:
         turn.answer(texts.PRESS_STALE)
         return
+    household, unit_id = _place(turn, notice, carrier.unit_id)
     if turn.account.unit_id is None:
-        turn.account.unit_id = turn.chat.unit_id
+        turn.account.unit_id = carrier.unit_id
         session.add(turn.account)
         session.flush()
     before = _answer_before(session, turn, notice)
     if before is not answer:
         _keep(session.connection(), turn, notice, unit_id, household, answer)
         reach.recount(session.connection(), [(notice.id or 0, unit_id)])
-        later(session, "count", f"{notice.id}:{unit_id}", turn.now + SHOW_AFTER, notice=notice.id, unit=unit_id)
-    figure = figure_of(session, notice, unit_id)
+        counting.show_soon(session, notice.id or 0, unit_id, now=turn.now)
+    figure = f"{texts.sentence(session.get_one(Unit, unit_id).name)}: {figure_of(session, notice, unit_id)}"
     number = household.number if household else None
+    asking = _ask(turn, household)
     if before is answer:
-        turn.answer(texts.press_again(number, figure) + _ask(turn, household))
-    else:
-        turn.answer(texts.press_counted(answer, number, figure, changed=before is not None) + _ask(turn, household))
-        if answer is Answer.HELP:
-            _call_for_help(turn, notice, number)
+        turn.answer(texts.press_again(number, figure) + asking)
+        return
+    if answer is Answer.HELP and not _call_for_help(turn, notice, number, unit_id):
+        turn.answer(texts.HELP_UNHEARD, alert=True)
+        return
+    turn.answer(texts.press_counted(answer, number, figure, changed=before is not None) + asking)
 
 
-def _place(turn: Turn, notice: Notice) -> tuple[Household | None, int | None]:
+def _place(turn: Turn, notice: Notice, group_unit_id: int) -> tuple[Household | None, int]:
     """The household and village for which this press counts.
 
-    Somebody whose household lies outside of the notice's villages counts as an account of the group's village.
+    Somebody whose household lies outside of the notice's villages counts as an account of the village for which the
+    group got the notice.
     """
     if turn.account.household_id is not None:
         household = turn.session.get_one(Household, turn.account.household_id)
         if turn.session.get(NoticeTarget, (notice.id, household.unit_id)) is not None:
             return household, household.unit_id
-    return None, turn.chat.unit_id
+    return None, group_unit_id
 
 
 def _answer_before(session: Session, turn: Turn, notice: Notice) -> Answer | None:
@@ -146,52 +143,29 @@ def ask_household(turn: Turn, chat_id: int | None) -> None:
         turn.say(question, ((Button(texts.HOUSEHOLD_FORGOT, FORGOT),),), chat=chat_id)
 
 
-def _call_for_help(turn: Turn, notice: Notice, number: int | None) -> None:
+def _call_for_help(turn: Turn, notice: Notice, number: int | None, unit_id: int) -> bool:
     """ "Cần giúp" is a call: the village's head hears of it at once, in private."""
-    if turn.chat.unit_id is None:
-        return
-    village = turn.session.get_one(Unit, turn.chat.unit_id)
-    for person_id in holders(turn.session, village, Duty.REGISTER):
-        turn.tell(person_id, texts.help_wanted(notice.code, village.name, number))
+    village = turn.session.get_one(Unit, unit_id)
+    words = to_payload(Message(plain(texts.help_wanted(notice.code, village.name, number))))
+    chats: list[int] = []
+    for duty in (Duty.REGISTER, Duty.APPROVE):  # the head; where the head cannot be reached, the commune
+        for person_id in holders(turn.session, village, duty):
+            chats += people.private_chats(turn.session, person_id)
+        if chats:
+            break
+    for chat_id in chats:
+        # One call an account and notice, however often the answer is changed.
+        key = f"help:{notice.id}:{turn.account.id}"
+        outbox.post(
+            turn.session.connection(), chat_id=chat_id, key=key, payloads=[words], lane=Lane.REPLY, now=turn.now
+        )
+    return bool(chats)
 
 
 def figure_of(session: Session, notice: Notice, unit_id: int) -> str:
     """ "31/62 hộ", or "31 tài khoản" without a register."""
     row = session.get(Reach, (notice.id, unit_id), populate_existing=True)
     if row is None:
-        return texts.took_note(0, 0, 0)
-    return texts.took_note(row.card + row.number + row.head + row.visit, row.households, row.unlinked)
-
-
-def show_count(session: Session, house: House, payload: dict[str, Any], now: datetime) -> None:
-    """Put the running figures on the notice's buttons, in every group of the village."""
-    notice, unit_id = session.get_one(Notice, payload["notice"]), payload["unit"]
-    row = session.get(Reach, (notice.id, unit_id))
-    if row is None or notice.state is not NoticeState.PUBLISHED:
-        return
-    if notice.wanted is Wanted.ATTEND:
-        figures = {Answer.JOIN: row.join, Answer.ABSENT: row.absent, Answer.HELP: row.help}
-        shown = {answer: texts.number(count) for answer, count in figures.items() if count}
-    else:
-        taken = row.card + row.number + row.head + row.visit
-        shown = {Answer.GOT_IT: texts.button_count(taken, row.households, row.unlinked)}
-    buttons = face.buttons_of(notice.code, notice.wanted, shown)
-    for row_id, payload_sent in _posts(session, notice, unit_id):
-        message = of_payload(payload_sent)
-        if message.buttons:
-            outbox.put_edit(session.connection(), row_id, to_payload(replace(message, buttons=buttons)), now=now)
-
-
-def _posts(session: Session, notice: Notice, unit_id: int) -> list[tuple[int, str]]:
-    """(outbox row, what it said) of what the village's groups hold."""
-    sent = (
-        select(Outbox.id, Content.payload)
-        .join(Content, col(Content.id) == Outbox.content_id)
-        .where(
-            Outbox.notice_id == notice.id,
-            Outbox.unit_id == unit_id,
-            Outbox.action == Action.POST,
-            Outbox.state == State.SENT,
-        )
-    )
-    return [(row_id or 0, payload) for row_id, payload in session.exec(sent).all()]
+        return texts.answered(0, 0, 0, wanted=notice.wanted)
+    took = row.card + row.number + row.head + row.visit
+    return texts.answered(took, row.households, row.unlinked, wanted=notice.wanted)

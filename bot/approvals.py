@@ -1,6 +1,6 @@
 """A second person's word: asked in the approvers' private chats, by a button."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from sqlmodel import Session, col, select
@@ -8,39 +8,34 @@ from sqlmodel import Session, col, select
 from adapters.contract import Button
 from adapters.text import plain
 from bot import people, texts
-from bot.face import Preview
 from bot.house import House
 from bot.messages import Message, to_payload
-from bot.permissions import Actor, Duty, holders
+from bot.permissions import Actor
 from store import outbox
-from store.tables import Action, Chat, ChatKind, Lane, Notice, NoticeTarget, Outbox, State, Unit
+from store.tables import Action, Chat, ChatKind, Lane, Notice, NoticeTarget, Outbox, State
 
 DECIDE = "v"
 """First word of a decision button's token: `v:{code}:{yes|no}`."""
 
 
-def approvers(session: Session, notice: Notice) -> list[int]:
-    """Persons who may release this notice: everybody with the duty over its place, but for the author."""
-    place = session.get_one(Unit, notice.unit_id)
-    return [person for person in holders(session, place, Duty.APPROVE) if person != notice.author_id]
-
-
 def ask(
     session: Session,
-    house: House,
     notice: Notice,
     author: Actor,
     asked: Sequence[int],
-    previews: Sequence[Preview],
+    preview: Callable[[int], Sequence[Message]],
     *,
     now: datetime,
 ) -> None:
-    """Show the notice and two buttons to each approver whose private chat we know; the console asks the others."""
+    """Show the notice, then two buttons, to each approver whose private chat we know; the console asks the others.
+
+    `preview` shows the notice as the channel of a chat can. One message of several parts: nobody decides unseen.
+    """
     connection = session.connection()
     targets = session.exec(select(NoticeTarget.unit_id).where(NoticeTarget.notice_id == notice.id)).all()
-    chats = session.exec(select(Chat.id).where(col(Chat.unit_id).in_(targets), Chat.kind == ChatKind.GROUP)).all()
+    groups = session.exec(select(Chat.id).where(col(Chat.unit_id).in_(targets), Chat.kind == ChatKind.GROUP)).all()
     question = Message(
-        plain(texts.approval_ask(notice.code, author.name, len(targets), len(chats), urgent=notice.is_urgent)),
+        plain(texts.approval_ask(notice.code, author.name, len(targets), len(groups), urgent=notice.is_urgent)),
         (
             (
                 Button(texts.APPROVE, f"{DECIDE}:{notice.code}:yes"),
@@ -48,15 +43,14 @@ def ask(
             ),
         ),
     )
-    shown = previews[0].messages if previews else ()
     lane = Lane.URGENT if notice.is_urgent else Lane.REPLY
     # A notice that was returned is asked for again: the time tells the askings apart.
     key = f"ask:{notice.id}:{now.timestamp():.0f}"
     for person_id in asked:
         for chat_id in people.private_chats(session, person_id):
-            pictures = [to_payload(message) for message in shown]
-            outbox.post(connection, chat_id=chat_id, key=f"{key}:preview", payloads=pictures, lane=lane, now=now)
-            outbox.post(connection, chat_id=chat_id, key=key, payloads=[to_payload(question)], lane=lane, now=now)
+            shown = preview(session.get_one(Chat, chat_id).channel_id)
+            payloads = [to_payload(message) for message in (*shown, question)]
+            outbox.post(connection, chat_id=chat_id, key=key, payloads=payloads, lane=lane, now=now)
 
 
 def decided(session: Session, house: House, notice: Notice, by: Actor, *, now: datetime, reason: str | None) -> None:
@@ -87,7 +81,7 @@ def _close(session: Session, notice: Notice, words: str, *, now: datetime) -> No
     asked = select(Outbox.id).where(
         col(Outbox.key).startswith(f"ask:{notice.id}:", autoescape=True),
         Outbox.action == Action.POST,
-        ~col(Outbox.key).endswith(":preview"),
+        Outbox.part == Outbox.parts,
         col(Outbox.state).in_([State.SENT, State.UNKNOWN, State.QUEUED, State.LEASED, State.SENDING]),
     )
     payload = to_payload(Message(plain(words)))

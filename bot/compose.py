@@ -9,13 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from adapters import contract
 from adapters.contract import Button, Buttons, FileRef
-from adapters.text import clean
-from bot import dialogs, households, notices, progress, texts
+from adapters.text import clean, plain
+from bot import dialogs, households, notices, people, progress, texts
 from bot.dialogs import Place
 from bot.face import Face
-from bot.messages import FileUse
+from bot.messages import Message
 from bot.notices import NewFile, NewNotice
 from bot.permissions import Actor, Duty, issuers_for, villages_for
 from bot.turn import Turn, rows_of
@@ -24,7 +23,7 @@ from store.tables import FileKind, Issuer, NoticeKind, NoticeState, Unit, Wanted
 
 KIND = "compose"
 WORD = "c"
-"""First word of this conversation's button tokens: `c:{what}:{which}`."""
+"""First word of button tokens here, `c:{code}:{what}:{which}`: a button belongs to the notice that it stood under."""
 WANTED_CYCLE = (Wanted.ACKNOWLEDGE, Wanted.ATTEND, Wanted.NOTHING)
 OTHER = "other"
 """A language that the list does not name."""
@@ -133,7 +132,7 @@ def _next(turn: Turn, actor: Actor, work: Work) -> None:
     """Ask for what is missing, or show the whole."""
     if any(file.kind == FileKind.VOICE and not file.language for file in work.files):
         _go(turn, "language", work)
-        buttons = [Button(name, f"{WORD}:lang:{language or OTHER}") for language, name in texts.LANGUAGES]
+        buttons = [Button(name, _token(work, "lang", language or OTHER)) for language, name in texts.LANGUAGES]
         turn.say(texts.COMPOSE_LANGUAGE, rows_of(buttons, 2))
         return
     if not work.body:
@@ -165,19 +164,16 @@ def _show(turn: Turn, actor: Actor, work: Work) -> None:
         wanted=work.wanted,
         url=notices.url_of(house, work.code),
     )
-    uses = [FileUse(f.file_id, contract.FileKind(f.kind), f.name, f.media_type) for f in work.files]
-    previews = notices.previews_of(session, house, shown, uses, work.unit_ids, None, now=now)
-    if previews:
-        turn.show(list(previews[0].messages))
-    else:  # villages without any group: as this messenger would show it
-        turn.show(
-            list(notices.messages_for(session, house, turn.messenger.channel_id, shown, uses, now=now, preview=True))
-        )
-    turn.say(*_control(turn, actor, work, checked.issuer))
+    uses = [notices.file_use(f.file_id, FileKind(f.kind), f.name, f.media_type, f.language) for f in work.files]
+    # Cut for this chat, because it is shown here; the groups get the same words by their own messenger's lengths.
+    here = turn.messenger.channel_id
+    preview = notices.messages_for(session, house, here, shown, uses, now=now, preview=True)
+    turn.show([*preview, _control(turn, actor, work, checked.issuer)])
     _go(turn, "confirm", work)
 
 
-def _control(turn: Turn, actor: Actor, work: Work, issuer: Issuer) -> tuple[str, Buttons]:
+def _control(turn: Turn, actor: Actor, work: Work, issuer: Issuer) -> Message:
+    """Where it will go, and what can still be changed."""
     villages = [turn.session.get_one(Unit, unit_id) for unit_id in work.unit_ids]
     groups = notices.groups_of(turn.session, work.unit_ids, None)
     reached = {group.unit_id for group in groups}
@@ -188,21 +184,25 @@ def _control(turn: Turn, actor: Actor, work: Work, issuer: Issuer) -> tuple[str,
         households.register_size(turn.session, work.unit_ids),
         [village.name for village in villages if village.id not in reached],
         issuer.name,
-        approval=notices.approval_rule(turn.session, turn.house, place, len(villages), is_urgent=work.is_urgent),
+        approval=bool(
+            notices.second_persons(
+                turn.session, turn.house, place, len(villages), actor.person_id, is_urgent=work.is_urgent
+            )
+        ),
         link=bool(turn.house.public_url),
     )
     buttons = [
-        Button(texts.SEND, f"{WORD}:do:send"),
-        Button(texts.REWRITE, f"{WORD}:do:rewrite"),
-        Button(texts.toggle_urgent(work.is_urgent), f"{WORD}:do:urgent"),
-        Button(texts.toggle_wanted(work.wanted), f"{WORD}:do:wanted"),
+        Button(texts.SEND, _token(work, "do", "send")),
+        Button(texts.REWRITE, _token(work, "do", "rewrite")),
+        Button(texts.toggle_urgent(work.is_urgent), _token(work, "do", "urgent")),
+        Button(texts.toggle_wanted(work.wanted), _token(work, "do", "wanted")),
     ]
     if len(_issuers(turn, actor, villages)) > 1:
-        buttons.append(Button(texts.toggle_issuer(issuer.name), f"{WORD}:do:issuer"))
+        buttons.append(Button(texts.toggle_issuer(issuer.name), _token(work, "do", "issuer")))
     if len(villages_for(turn.session, actor, Duty.BROADCAST)) > 1:
-        buttons.append(Button(texts.RECHOOSE, f"{WORD}:do:villages"))
-    buttons.append(Button(texts.DROP, f"{WORD}:do:drop"))
-    return summary, rows_of(buttons, 1)
+        buttons.append(Button(texts.RECHOOSE, _token(work, "do", "villages")))
+    buttons.append(Button(texts.DROP, _token(work, "do", "drop")))
+    return Message(plain(summary), rows_of(buttons, 1))
 
 
 def _issuers(turn: Turn, actor: Actor, villages: Sequence[Unit]) -> list[Issuer]:
@@ -218,10 +218,14 @@ def _issuers(turn: Turn, actor: Actor, villages: Sequence[Unit]) -> list[Issuer]
 # ---------------------------------------------------------------- what is pressed
 
 
-def press(turn: Turn, actor: Actor, what: str, which: str, row_id: int | None) -> None:
+STEPS = {"lang": "language", "v": "villages", "do": "confirm"}
+"""At which step a button means something: an old one must not send what was never shown."""
+
+
+def press(turn: Turn, actor: Actor, code: str, what: str, which: str, row_id: int | None) -> None:
     """A button of this conversation."""
     place = dialogs.of(turn)
-    if place is None or place.kind != KIND:
+    if place is None or place.kind != KIND or place.data["code"] != code or STEPS.get(what) != place.step:
         turn.answer(texts.ALREADY_DONE)
         turn.rewrite(row_id, texts.ALREADY_DONE)
         return
@@ -304,8 +308,10 @@ def _send(turn: Turn, actor: Actor, work: Work, row_id: int | None) -> None:
     dialogs.end(turn)
     state = notices.submit(turn.session, turn.house, actor, notice, now=turn.now)
     if state is NoticeState.WAITING:
-        turn.rewrite(row_id, texts.waiting(notice.code))
-        turn.answer(texts.waiting(notice.code))
+        asked = notices.asked_to_approve(turn.session, turn.house, notice)
+        told = sum(bool(people.private_chats(turn.session, person)) for person in asked)
+        turn.rewrite(row_id, texts.waiting(notice.code, told=told))
+        turn.answer(texts.waiting(notice.code, told=told))
     else:
         turn.rewrite(row_id, f"{notice.code}: bắt đầu gửi.")
         turn.answer("Đang gửi…")
@@ -341,10 +347,10 @@ def _numbered(villages: Sequence[Unit]) -> str:
 
 def _village_buttons(villages: Sequence[Unit], work: Work) -> Buttons:
     buttons = [
-        Button(f"{'☑' if v.id in work.unit_ids else '☐'} {number}. {v.name}", f"{WORD}:v:{v.id}")
+        Button(f"{'☑' if v.id in work.unit_ids else '☐'} {number}. {v.name}", _token(work, "v", str(v.id)))
         for number, v in enumerate(villages[:MOST_BUTTONS], start=1)
     ]
-    end = [Button(texts.COMPOSE_ALL, f"{WORD}:v:all"), Button(texts.COMPOSE_NEXT, f"{WORD}:v:next")]
+    end = [Button(texts.COMPOSE_ALL, _token(work, "v", "all")), Button(texts.COMPOSE_NEXT, _token(work, "v", "next"))]
     return (*rows_of(buttons, 2), tuple(end))
 
 
@@ -378,6 +384,10 @@ def _new(turn: Turn, work: Work) -> NewNotice:
         wanted=work.wanted,
         files=tuple(loaded),
     )
+
+
+def _token(work: Work, what: str, which: str) -> str:
+    return f"{WORD}:{work.code}:{what}:{which}"
 
 
 def _go(turn: Turn, step: str, work: Work) -> None:

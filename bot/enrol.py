@@ -1,6 +1,7 @@
 """How a group becomes a village's group, and how it is followed through its life; how an account becomes a person's."""
 
 from adapters import contract
+from adapters.contract import Can
 from bot import people, texts
 from bot.permissions import Duty, actor_of, holders
 from bot.turn import Turn
@@ -74,7 +75,7 @@ def bind(turn: Turn, typed: str) -> None:
     place = village.name
     if code.audience_id is not None:
         place = f"{turn.session.get_one(Audience, code.audience_id).name}, {village.name}"
-    turn.say(texts.enrolled(place))
+    turn.say(texts.enrolled(place, in_rooms=Can.HOSTS_ROOMS in turn.messenger.can))
 
 
 def standing_changed(turn: Turn, standing: contract.Standing) -> None:

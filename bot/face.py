@@ -36,6 +36,8 @@ class Face:
     wanted: Wanted
     url: str
     """Of its public page; '' when residents cannot reach us."""
+    due: datetime | None = None
+    """Local time of the deadline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Preview:
 
 def headline(face: Face) -> str:
     """Says who speaks and how urgent it is: a head's own notice never looks like the commune's."""
-    parts = [texts.HEADLINES[face.issuer_kind]]
+    parts = [texts.headline(face.issuer_kind, face.issuer)]
     if face.kind in texts.KIND_HEADLINES:
         parts.append(texts.KIND_HEADLINES[face.kind])
     return ("🚨 KHẨN · " if face.is_urgent else "") + " · ".join(parts)
@@ -56,9 +58,10 @@ def headline(face: Face) -> str:
 
 def text_of(face: Face) -> Text:
     """The whole notice: complete without its link."""
+    due = f"\n\nHạn: {texts.moment(face.due)}" if face.due else ""
     footer = f"\n\n— {face.issuer}, {texts.day(face.at)} · Mã {face.code}"
     link = (Span(f"\n{face.url}"),) if face.url else ()
-    return (bold(headline(face)), Span("\n\n" + face.body), Span(footer, Style.ITALIC), *link)
+    return (bold(headline(face)), Span("\n\n" + face.body + due), Span(footer, Style.ITALIC), *link)
 
 
 def buttons_of(code: str, wanted: Wanted, figures: Mapping[Answer, str], *, word: str = PRESS) -> Buttons:
@@ -72,27 +75,30 @@ def buttons_of(code: str, wanted: Wanted, figures: Mapping[Answer, str], *, word
 
 
 def messages_of(
-    face: Face, limits: Limits, can: Can, *, qr: FileUse | None, files: Sequence[FileUse], preview: bool = False
+    face: Face,
+    limits: Limits,
+    can: Can,
+    *,
+    qr: FileUse | None,
+    files: Sequence[FileUse],
+    own_house: str = "",
+    preview: bool = False,
 ) -> tuple[Message, ...]:
     """Everything that a group is sent, one platform call each.
 
     The text comes first, cut to the messenger's length; the last piece of it carries the buttons and, where the
     messenger takes files and residents can reach the page, the QR code as its picture. Attachments follow: a broken
-    file must not hold back the words.
+    file must not hold back the words. `own_house`: an address at which a resident may say which house is theirs.
     """
     picture = qr if qr is not None and Can.FILES in can else None
     pieces = cut(text_of(face), limit=limits.text, last=min(limits.caption, limits.text) if picture else None)
     messages = [Message(piece) for piece in pieces]
     buttons = buttons_of(face.code, face.wanted, {}, word=PREVIEW if preview else PRESS) if Can.BUTTONS in can else ()
+    if buttons and own_house.startswith("https://"):
+        buttons = (*buttons, (Button(texts.OWN_HOUSE, url=own_house),))
     messages[-1] = replace(messages[-1], buttons=buttons, file=picture)
     if Can.FILES in can:
         messages += [
-            Message(plain(f"{face.code} · {file.name}" if file.name else face.code), file=file) for file in files
+            Message(plain(f"{face.code} · {file.caption}" if file.caption else face.code), file=file) for file in files
         ]
     return tuple(messages)
-
-
-def last_text(messages: Sequence[Message]) -> int:
-    """Index of the piece that carries the buttons."""
-    with_buttons = [i for i, message in enumerate(messages) if message.buttons]
-    return with_buttons[-1] if with_buttons else 0

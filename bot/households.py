@@ -1,10 +1,11 @@
 """Households: their cards, and which account belongs to which. Joining moves receipts; nothing counts twice."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from sqlmodel import Session, col, func, select
 
-from bot import texts
+from bot import counting, texts
 from bot.errors import NotFound
 from bot.house import House
 from bot.turn import Turn
@@ -48,17 +49,17 @@ def register_size(session: Session, unit_ids: Sequence[int]) -> int:
     ).one()
 
 
-def join(session: Session, account: Account, household: Household, grade: Grade) -> None:
+def join(session: Session, account: Account, household: Household, grade: Grade, *, now: datetime) -> None:
     """Tie the account to the household and move its receipts. A card is not weakened by typing the same number."""
     if account.household_id == household.id and account.grade is Grade.CARD:
         return
     account.household_id, account.grade, account.unit_id = household.id, grade, household.unit_id
     session.add(account)
     session.flush()
-    _move_receipts(session, account, household)
+    _move_receipts(session, account, household, now=now)
 
 
-def _move_receipts(session: Session, account: Account, household: Household) -> None:
+def _move_receipts(session: Session, account: Account, household: Household, *, now: datetime) -> None:
     """A receipt counts for the household where the notice is for its village, else as an account in the chat's."""
     touched: set[reach.Pair] = set()
     mine = select(Receipt).where(Receipt.account_id == account.id, Receipt.kind == ReceiptKind.ACKNOWLEDGED)
@@ -76,6 +77,8 @@ def _move_receipts(session: Session, account: Account, household: Household) -> 
         session.add(receipt)
     session.flush()
     reach.recount(session.connection(), touched)
+    for notice_id, unit_id in touched:
+        counting.show_soon(session, notice_id, unit_id, now=now)
 
 
 # ---------------------------------------------------------------- in a chat
@@ -83,7 +86,7 @@ def _move_receipts(session: Session, account: Account, household: Household) -> 
 
 def join_by_card(turn: Turn, token: str) -> None:
     household = household_of_card(turn.session, turn.house, token)
-    join(turn.session, turn.account, household, Grade.CARD)
+    join(turn.session, turn.account, household, Grade.CARD, now=turn.now)
     village = turn.session.get_one(Unit, household.unit_id)
     turn.say(texts.joined_household(household.number, village.name))
 
@@ -98,5 +101,9 @@ def join_by_number(turn: Turn, number: int) -> None:
     if household is None:
         turn.say(texts.no_such_household(number, village.name))
         return
-    join(turn.session, turn.account, household, Grade.NUMBER)
+    if turn.account.grade is Grade.CARD and turn.account.household_id != household.id:
+        # A card is stronger than a number that anybody may type, or mistype.
+        turn.say(texts.CARD_STAYS)
+        return
+    join(turn.session, turn.account, household, Grade.NUMBER, now=turn.now)
     turn.say(texts.joined_household(household.number, village.name))

@@ -23,7 +23,9 @@ from store import outbox
 from store.tables import ChatKind
 
 COMMAND = re.compile(r"/(\w+)(?:\s+(.*))?", re.DOTALL)
-BARE_NUMBER = re.compile(r"(?:hộ|ho|nhà|nha|số|so|\s)*(\d{1,5})\s*", re.IGNORECASE)
+FORGOT = re.compile(r"không nhớ|khong nho|ko nhớ|ko nho|quên|\bquen\b")
+SHORT = 40
+"""Characters of words in which a single number is the household's."""
 
 __all__ = ["PressAnswer", "files_wanted", "handle"]
 
@@ -80,7 +82,7 @@ def _turn(
     *,
     now: datetime,
 ) -> Turn:
-    speaks = not isinstance(event, StandingChanged)
+    speaks = isinstance(event, MessageReceived)  # a button may be pressed after we were removed
     chat = chats.known(session, house, messenger, event.chat, now=now, speaks=speaks)
     account = chats.account(session, house, messenger, event.sender.id, now=now)
     if chat.kind is ChatKind.PRIVATE and account.private_chat_id != chat.id:
@@ -117,8 +119,12 @@ def _in_private(turn: Turn, event: MessageReceived, files: Mapping[str, bytes]) 
         _command_in_private(turn, event, name, rest, actor, files)
     elif place is not None and actor is not None and _goes_on(turn, event, place, actor, files):
         return
-    elif number := BARE_NUMBER.fullmatch(event.text.strip()):
-        households.join_by_number(turn, int(number[1]))
+    elif (number := _only_number(event.text)) is not None:
+        households.join_by_number(turn, number)
+    elif FORGOT.search(event.text.casefold()):
+        turn.say(texts.HOUSEHOLD_FORGOT_OK)
+    elif turn.account.created_at == turn.now and turn.account.person_id is None:
+        turn.say(texts.WELCOME)
     else:
         turn.say(texts.NOT_UNDERSTOOD)
 
@@ -148,7 +154,7 @@ def _command_in_private(
         case "trogiup" | "help":
             turn.say(f"{texts.HELP_DUTY}\n\n{texts.HELP_RESIDENT}" if actor else texts.HELP_RESIDENT)
         case "quyenriengtu":
-            turn.say(texts.PRIVACY)
+            turn.say(f"{texts.PRIVACY}\n{texts.PRIVACY_ROOMS}" if _in_rooms(turn) else texts.PRIVACY)
         case "xoadulieu":
             erasure.ask(turn)
         case "lienket":
@@ -198,7 +204,7 @@ def _in_group(turn: Turn, event: MessageReceived) -> None:
         case "trogiup" | "help":
             turn.say(texts.HELP_GROUP)
         case "quyenriengtu":
-            turn.say(texts.PRIVACY_GROUP)
+            turn.say(texts.PRIVACY_ROOMS if _in_rooms(turn) else texts.PRIVACY_GROUP)
         case "baocao":
             reports.group_report(turn)
         case "thongbao" | "chuanam" | "lienket" | "xoadulieu" | "huy":
@@ -224,7 +230,7 @@ def _press(turn: Turn, event: ButtonPressed) -> None:
     rest += [""] * (3 - len(rest))
     actor = turn.actor()
     if word == "a":
-        acks.press(turn, rest[0], rest[1])
+        acks.press(turn, rest[0], rest[1], row_id)
     elif word == "p":
         turn.answer(texts.PRESS_PREVIEW)
     elif word == "x":
@@ -235,7 +241,7 @@ def _press(turn: Turn, event: ButtonPressed) -> None:
     elif actor is None:
         turn.answer(texts.PRESS_STALE)
     elif word == compose.WORD:
-        compose.press(turn, actor, rest[0], rest[1], row_id)
+        compose.press(turn, actor, rest[0], rest[1], rest[2], row_id)
     elif word == reports.WORD:
         reports.press(turn, actor, rest[0], rest[1], rest[2], row_id)
     elif word == approvals.DECIDE:
@@ -252,6 +258,16 @@ def _moved(session: Session, house: House, messenger: Messenger, event: ChatMove
         chat = chats.known(session, house, messenger, event.chat, now=event.at)
     key = chats.address_key(house.vault, messenger.channel_id, event.new_id)
     stored_chats.moved(session.connection(), chat.id or 0, key, house.vault.seal(event.new_id))
+
+
+def _in_rooms(turn: Turn) -> bool:
+    return contract.Can.HOSTS_ROOMS in turn.messenger.can
+
+
+def _only_number(text: str) -> int | None:
+    """ "nhà tôi số 12 ạ" → 12; None for long words, for several numbers and for none."""
+    numbers = re.findall(r"\d+", text)
+    return int(numbers[0]) if len(numbers) == 1 and len(numbers[0]) <= 5 and len(text) <= SHORT else None
 
 
 def _command(text: str) -> tuple[str, str]:

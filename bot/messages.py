@@ -18,6 +18,8 @@ class FileUse:
     kind: FileKind
     name: str
     media_type: str
+    caption: str = ""
+    """What stands beside it; not kept in a payload, where the message's text says it."""
 
 
 @dataclass(frozen=True, slots=True)

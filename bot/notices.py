@@ -16,12 +16,12 @@ from sqlmodel import Session, col, func, select, update
 from adapters import contract
 from adapters.contract import Can, Limits
 from adapters.text import clean
-from bot import approvals, codes, face, progress
+from bot import approvals, codes, face, progress, texts
 from bot.errors import Conflict, Invalid, NotAllowed, NotFound
 from bot.face import Face, Preview
 from bot.house import House
 from bot.messages import FileUse, Message, to_payload
-from bot.permissions import NOT_FOUND, Actor, Duty, actor_of, issuers_for, villages_for
+from bot.permissions import NOT_FOUND, Actor, Duty, actor_of, holders, issuers_for, villages_for
 from store import audit, files, outbox, reach
 from store.tables import (
     Attachment,
@@ -314,7 +314,8 @@ def messages_for(
     messenger = house.messengers.get(channel_id)
     limits, can = (messenger.limits, messenger.can) if messenger else (CLOSED_LIMITS, Can.BUTTONS)
     qr = qr_file(session, shown.url, shown.code, now=now)
-    return face.messages_of(shown, limits, can, qr=qr, files=uses, preview=preview)
+    own_house = messenger.link("nha", False) if messenger and messenger.link else ""
+    return face.messages_of(shown, limits, can, qr=qr, files=uses, own_house=own_house, preview=preview)
 
 
 def face_of(session: Session, house: House, notice: Notice, *, now: datetime) -> Face:
@@ -328,6 +329,7 @@ def face_of(session: Session, house: House, notice: Notice, *, now: datetime) ->
         at=house.local(notice.published_at or now),
         wanted=notice.wanted,
         url=url_of(house, notice.code),
+        due=house.local(notice.due_at) if notice.due_at else None,
     )
 
 
@@ -339,7 +341,13 @@ def uses_of(session: Session, notice: Notice) -> list[FileUse]:
         .where(Attachment.notice_id == notice.id)
         .order_by(col(Attachment.position))
     ).all()
-    return [FileUse(row.file_id, contract.FileKind(row.kind.value), row.name, media_type) for row, media_type in rows]
+    return [file_use(row.file_id, row.kind, row.name, media_type, row.language) for row, media_type in rows]
+
+
+def file_use(file_id: int, kind: FileKind, name: str, media_type: str, language: str) -> FileUse:
+    """A kept file as residents will see it: a document by its name, a recording by its language."""
+    captions = {FileKind.DOCUMENT: name, FileKind.VOICE: texts.recording(language), FileKind.PHOTO: ""}
+    return FileUse(file_id, contract.FileKind(kind.value), name, media_type, captions[kind])
 
 
 def qr_file(session: Session, url: str, name: str, *, now: datetime) -> FileUse | None:
@@ -357,14 +365,30 @@ def qr_file(session: Session, url: str, name: str, *, now: datetime) -> FileUse 
 
 
 def needs_approval(session: Session, house: House, notice: Notice) -> bool:
-    """Whether a second person must release it."""
+    """Whether it waits for a second person when it is submitted."""
+    return bool(asked_to_approve(session, house, notice))
+
+
+def asked_to_approve(session: Session, house: House, notice: Notice) -> list[int]:
+    """Who could release it as the second person, when it needs one; nobody: it goes out at once."""
     place = session.get_one(Unit, notice.unit_id)
-    targets = select(func.count()).where(NoticeTarget.notice_id == notice.id)
-    return approval_rule(session, house, place, session.exec(targets).one(), is_urgent=notice.is_urgent)
+    targets = session.exec(select(func.count()).where(NoticeTarget.notice_id == notice.id)).one()
+    return second_persons(session, house, place, targets, notice.author_id, is_urgent=notice.is_urgent)
 
 
-def approval_rule(session: Session, house: House, place: Unit, villages: int, *, is_urgent: bool) -> bool:
-    """Whether a notice of `place` to so many villages needs a second person: LOA_APPROVAL names the cases."""
+def second_persons(
+    session: Session, house: House, place: Unit, villages: int, author_id: int, *, is_urgent: bool
+) -> list[int]:
+    """Persons who may release a notice of `place` to so many villages, when LOA_APPROVAL asks for a second one.
+
+    Where nobody else holds the duty, nobody is waited for: a warning must not wait for a person who does not exist.
+    """
+    if not _rule(session, house, place, villages, is_urgent=is_urgent):
+        return []
+    return [person for person in holders(session, place, Duty.APPROVE) if person != author_id]
+
+
+def _rule(session: Session, house: House, place: Unit, villages: int, *, is_urgent: bool) -> bool:
     if "urgent" in house.approval and is_urgent:
         return True
     if "commune" not in house.approval or place.kind is not UnitKind.COMMUNE:
@@ -383,16 +407,20 @@ def submit(session: Session, house: House, actor: Actor, notice: Notice, *, now:
         raise NotFound(NOT_FOUND)
     if notice.state not in (NoticeState.DRAFT, NoticeState.RETURNED):
         return notice.state
-    asked = approvals.approvers(session, notice) if needs_approval(session, house, notice) else []
+    asked = asked_to_approve(session, house, notice)
     if not asked:
-        # Nobody else could release it: an urgent warning must not wait for a person who does not exist.
         publish(session, house, notice, by=actor, now=now)
         return NoticeState.PUBLISHED
     _become(session, notice, NoticeState.WAITING, frm=(NoticeState.DRAFT, NoticeState.RETURNED))
     audit.note(
         session, at=now, person_id=actor.person_id, unit_id=notice.unit_id, action="approval asked", subject=notice.code
     )
-    approvals.ask(session, house, notice, actor, asked, previews(session, house, notice, now=now), now=now)
+    shown, uses = face_of(session, house, notice, now=now), uses_of(session, notice)
+
+    def preview(channel_id: int) -> tuple[Message, ...]:
+        return messages_for(session, house, channel_id, shown, uses, now=now, preview=True)
+
+    approvals.ask(session, notice, actor, asked, preview, now=now)
     return NoticeState.WAITING
 
 
@@ -436,6 +464,8 @@ def may_decide(session: Session, actor: Actor, notice: Notice) -> None:
 
 def publish(session: Session, house: House, notice: Notice, *, by: Actor, now: datetime) -> None:
     """One transaction: the notice, a row of figures for each village, and one outbox row for each platform call."""
+    if notice.due_at is not None and notice.due_at <= now:
+        raise Conflict("Hạn ghi trong thông báo đã qua nên không phát nữa. Trả lại để người soạn sửa hạn.")
     # The right to send is that of now, not of the day on which it was written.
     author = actor_of(session, notice.author_id)
     villages = targets_of(session, notice)

@@ -15,6 +15,8 @@ from store.tables import (
     Chat,
     CodePurpose,
     Dialog,
+    Notice,
+    NoticeState,
     OneTimeCode,
     Person,
     Role,
@@ -79,7 +81,7 @@ def grant(session: Session, person: Person, role: RoleName, unit: Unit, *, by: A
 
 
 def handover(session: Session, actor: Actor | None, leaving: Person, coming: Person, *, now: datetime) -> int:
-    """One action moves an office: roles move, and the old accounts, sessions, tokens and codes lose access at once.
+    """One action moves an office: roles and unfinished notices move; old accounts, sessions, tokens and codes are void.
 
     Returns how many roles moved. `actor` None: the machine's own operator; else it needs MANAGE over every unit.
     """
@@ -96,8 +98,15 @@ def handover(session: Session, actor: Actor | None, leaving: Person, coming: Per
         session.add(role)
         grant(session, coming, role.role, units[role.unit_id], by=actor, now=now)
     lock_out(session, leaving, now=now)
-    leaving.is_active = False
-    session.add(leaving)
+    leaving.is_active, coming.is_active = False, True
+    session.add_all((leaving, coming))
+    unfinished = (NoticeState.DRAFT, NoticeState.RETURNED, NoticeState.WAITING)
+    session.exec(
+        update(Notice)
+        .where(col(Notice.author_id) == leaving.id, col(Notice.state).in_(unfinished))
+        # The key was the leaving person's own: the coming one may have used the same.
+        .values(author_id=coming.id, idempotency_key=None)
+    )
     audit.note(
         session,
         at=now,

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from sqlmodel import Session, col, or_, select
 
+from bot import codes
 from bot.errors import NotFound
 from store.tables import Issuer, IssuerKind, Notice, NoticeTarget, Person, Role, RoleName, Unit, UnitKind
 
@@ -117,7 +118,7 @@ def unit_for(session: Session, actor: Actor, unit: int | str, duty: Duty) -> Uni
 
 def notice_for(session: Session, actor: Actor, code: str, duty: Duty = Duty.FIGURES) -> Notice:
     """The notice, when its issuing unit or (to read figures) one of its villages is the actor's. Raises NotFound."""
-    notice = session.exec(select(Notice).where(Notice.code == code.upper())).first()
+    notice = session.exec(select(Notice).where(Notice.code == codes.notice_typed(code))).first()
     if notice is None:
         raise NotFound(NOT_FOUND)
     issuing = session.get_one(Unit, notice.unit_id)

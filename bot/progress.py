@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import select as sa_select
 from sqlmodel import Session, col, func, select
 
+from adapters.contract import Button
 from adapters.text import plain
 from bot import texts
 from bot.house import House
@@ -15,6 +16,8 @@ from store import outbox
 from store.tables import Action, Lane, Notice, Outbox, Reach
 
 EVERY = timedelta(seconds=2)
+REPORT = "m:r"
+"""Token of a button that asks for the figures (`bot.reports`)."""
 PATIENCE = timedelta(minutes=30)
 """After that the figures are asked for with /baocao."""
 
@@ -68,7 +71,8 @@ def _payload(notice: Notice, totals: tuple[int, int, int, int, int], *, done: bo
     chats, sent, failed, unknown, handed = totals
     if not chats:
         return to_payload(Message(plain(f"{notice.code}: {texts.NO_GROUPS}")))
-    return to_payload(Message(plain(texts.progress(notice.code, sent, chats, failed, unknown, handed, done=done))))
+    words = texts.progress(notice.code, sent, chats, failed, unknown, handed, done=done)
+    return to_payload(Message(plain(words), ((Button(texts.SEE_REPORT, f"{REPORT}:{notice.code}"),),) if done else ()))
 
 
 def _key(notice: Notice) -> str:

@@ -7,7 +7,7 @@ from statistics import median
 
 from sqlmodel import Session, col, delete, select
 
-from bot import texts
+from bot import counting, texts
 from bot.cells import harmless
 from bot.errors import Invalid, NotFound
 from bot.house import House
@@ -43,6 +43,11 @@ class Problem:
     """`store.outbox.Failure`; `bot.texts.failure` says it in words."""
     detail: str
     """The messenger's own words."""
+
+    @property
+    def words(self) -> str:
+        """Why, for people."""
+        return texts.failure(self.error) if self.error else texts.DELIVERY[self.state]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -293,6 +298,7 @@ def _settle(
 ) -> None:
     session.flush()
     figures.recount(session.connection(), [(notice.id or 0, village.id or 0)])
+    counting.show_soon(session, notice.id or 0, village.id or 0, now=now)
     audit.note(
         session,
         at=now,
@@ -305,7 +311,8 @@ def _settle(
 
 
 def _head_only(session: Session, actor: Actor, notice: Notice, village: Unit) -> None:
-    if not actor.may(Duty.REGISTER, village) or session.get(NoticeTarget, (notice.id, village.id)) is None:
+    is_theirs = actor.may(Duty.REGISTER, village) and notice.published_at is not None
+    if not is_theirs or session.get(NoticeTarget, (notice.id, village.id)) is None:
         raise NotFound(NOT_FOUND)
 
 
@@ -325,7 +332,7 @@ def csv_rows(reach: NoticeReach) -> list[list[str]]:
 
 
 def _cells(line: VillageReach) -> list[str]:
-    reasons = sorted({texts.failure(problem.error) for problem in line.problems})
+    reasons = sorted({problem.words for problem in line.problems})
     counts = [line.chats, line.sent, line.handed, line.failed, line.unknown, line.members, line.seen]
     households = [line.households, line.acknowledged, line.card, line.number, line.head, line.visit]
     return [

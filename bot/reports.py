@@ -4,19 +4,21 @@ import re
 
 from sqlmodel import col, or_, select
 
-from adapters.contract import Button
+from adapters.contract import Button, Buttons
 from bot import dialogs, reach, texts
 from bot.dialogs import Place
-from bot.errors import Invalid
-from bot.permissions import Actor, Duty, notice_for, targets_seen, village_for
+from bot.errors import Invalid, NotFound
+from bot.permissions import NOT_FOUND, Actor, Duty, notice_for, targets_seen, village_for
 from bot.turn import Turn, rows_of
 from store.tables import Household, Notice, NoticeState, NoticeTarget, Reach, Unit
 
 KIND = "missing"
 WORD = "m"
-"""First word of button tokens here: `m:r:{code}` report, `m:l:{code}` list, `m:t:{code}:{household}` tick."""
+"""First word of button tokens here: `m:r:{code}` report, `m:l:{code}` list,
+`m:t:{code}:{household}` tick, `m:u:{code}:{household}` take the tick back."""
 LATEST = 6
-MOST_BUTTONS = 60
+SHOWN = 40
+"""Households of a list in a chat: it stays one message that can be edited; ticked ones make room for the next."""
 
 
 def report(turn: Turn, actor: Actor, code: str) -> None:
@@ -24,7 +26,7 @@ def report(turn: Turn, actor: Actor, code: str) -> None:
     if not code:
         _pick(turn, actor, "r")
         return
-    notice = notice_for(turn.session, actor, code)
+    notice = _published(turn, actor, code, Duty.FIGURES)
     villages = targets_seen(turn.session, actor, notice)
     found = reach.of_notice(turn.session, notice, villages)
     lines = [_head(turn, notice), ""]
@@ -57,14 +59,21 @@ def group_report(turn: Turn) -> None:
 
 def missing(turn: Turn, actor: Actor, code: str) -> None:
     """/chuanam [code] in private: one list for each of the head's villages."""
+    if not actor.paths(Duty.REGISTER):
+        turn.say(texts.HEADS_LIST)
+        return
     if not code:
         _pick(turn, actor, "l")
         return
-    notice = notice_for(turn.session, actor, code, Duty.REGISTER)
+    notice = _published(turn, actor, code, Duty.REGISTER)
     villages = targets_seen(turn.session, actor, notice, Duty.REGISTER)
     for village in villages:
         turn.say(*_list(turn, actor, notice, village))
-    dialogs.put(turn, KIND, "tick", {"code": notice.code, "villages": [village.id for village in villages]})
+    place = dialogs.of(turn)
+    if (
+        place is None or place.kind == KIND
+    ):  # a notice that is being written must not be lost; buttons work all the same
+        dialogs.put(turn, KIND, "tick", {"code": notice.code, "villages": [village.id for village in villages]})
 
 
 def tick_typed(turn: Turn, actor: Actor, place: Place, words: str) -> bool:
@@ -99,29 +108,34 @@ def press(turn: Turn, actor: Actor, what: str, code: str, rest: str, row_id: int
         case "l":
             missing(turn, actor, code)
             turn.answer(code)
-        case "t" if rest.isdigit():
-            _tick(turn, actor, code, int(rest), row_id)
+        case "t" | "u" if rest.isdigit():
+            _tick(turn, actor, code, int(rest), row_id, back=what == "u")
         case _:
             turn.answer(texts.PRESS_STALE)
 
 
-def _tick(turn: Turn, actor: Actor, code: str, household_id: int, row_id: int | None) -> None:
-    """Tick a household; pressing it again takes the tick back."""
+def _tick(turn: Turn, actor: Actor, code: str, household_id: int, row_id: int | None, *, back: bool) -> None:
+    """Tick a household, or take the tick `back`. Two buttons, because an impatient thumb presses twice."""
     household = turn.session.get(Household, household_id)
     if household is None:
         turn.answer(texts.PRESS_STALE)
         return
     notice = notice_for(turn.session, actor, code, Duty.REGISTER)
     village = village_for(turn.session, actor, household.unit_id, Duty.REGISTER)
-    if reach.tick(turn.session, actor, notice, village, [household_id], now=turn.now):
-        turn.answer(texts.ticked([household.number]))
-    else:
+    if back:
         reach.untick(turn.session, actor, notice, village, [household_id], now=turn.now)
         turn.answer(texts.unticked(household.number))
-    turn.rewrite(row_id, *_list(turn, actor, notice, village))
+    else:
+        reach.tick(turn.session, actor, notice, village, [household_id], now=turn.now)
+        turn.answer(texts.ticked([household.number]))
+    words, buttons = _list(turn, actor, notice, village)
+    if not back:
+        token = f"{WORD}:u:{notice.code}:{household_id}"
+        buttons = (*buttons, (Button(texts.take_back(household.number), token),))
+    turn.rewrite(row_id, words, buttons)
 
 
-def _list(turn: Turn, actor: Actor, notice: Notice, village: Unit):  # type: ignore[no-untyped-def]
+def _list(turn: Turn, actor: Actor, notice: Notice, village: Unit) -> tuple[str, Buttons]:
     """The list's words and its buttons."""
     row = turn.session.get(Reach, (notice.id, village.id), populate_existing=True)
     if row is None or not row.households:
@@ -130,15 +144,17 @@ def _list(turn: Turn, actor: Actor, notice: Notice, village: Unit):  # type: ign
     if not left:
         return f"{notice.code}, {village.name}: {texts.NO_MISSING}", ()
     lines = [texts.missing_head(notice.code, village.name, len(left), row.households)]
-    for household in left:
+    for household in left[:SHOWN]:
         notes = [household.label] if household.label else []
         if household.no_smartphone:
             notes.append("không có điện thoại thông minh")
         if household.told_by is not None:
             notes.append(f"nhờ hộ {household.told_by} báo")
         lines.append(f"• Hộ {household.number}" + (f": {', '.join(notes)}" if notes else ""))
-    buttons = [Button(f"Hộ {h.number}", f"{WORD}:t:{notice.code}:{h.id}") for h in left[:MOST_BUTTONS]]
-    return "\n".join(lines), rows_of(buttons, 4)
+    if len(left) > SHOWN:
+        lines.append(texts.missing_more(len(left) - SHOWN))
+    buttons = [Button(f"Hộ {h.number}", f"{WORD}:t:{notice.code}:{h.id}") for h in left[:SHOWN]]
+    return "\n".join(lines), rows_of(buttons, 3)
 
 
 def _pick(turn: Turn, actor: Actor, what: str) -> None:
@@ -167,6 +183,14 @@ def _pick(turn: Turn, actor: Actor, what: str) -> None:
         turn.say(texts.PICK_NOTICE, rows_of(buttons, 1))
 
 
+def _published(turn: Turn, actor: Actor, code: str, duty: Duty) -> Notice:
+    """A notice that is out: before that even its existence is the office's own matter."""
+    notice = notice_for(turn.session, actor, code, duty)
+    if notice.published_at is None:
+        raise NotFound(NOT_FOUND)
+    return notice
+
+
 def _head(turn: Turn, notice: Notice) -> str:
     at = f", {texts.moment(turn.house.local(notice.published_at))}" if notice.published_at else ""
     return f"{notice.code} · {notice.issuer_name}{at}"
@@ -176,7 +200,7 @@ def _line(line: reach.VillageReach) -> str:
     """One village in words."""
     sent = f"đã gửi {line.sent}/{line.chats} nhóm"
     if line.failed:
-        reasons = sorted({texts.failure(problem.error) for problem in line.problems if problem.error})
+        reasons = sorted({problem.words for problem in line.problems})
         sent += f", {line.failed} chưa gửi được ({'; '.join(reasons)})" if reasons else f", {line.failed} chưa gửi được"
     if line.unknown:
         sent += f", {line.unknown} chưa rõ"
@@ -184,7 +208,7 @@ def _line(line: reach.VillageReach) -> str:
         sent += f", {line.handed} giao chuyển tay"
     seen = texts.NOT_MEASURABLE if line.seen is None else texts.number(line.seen)
     people = texts.NOT_MEASURABLE if line.members is None else texts.number(line.members)
-    parts = [f"{line.name}: {sent}; {people} người trong nhóm; đã xem: {seen}; đã nắm: {line.words}"]
+    parts = [f"{line.name}: {sent}; người trong nhóm: {people}; đã xem: {seen}; đã nắm: {line.words}"]
     grades = [
         (line.card, "tự xác nhận"),
         (line.number, "tự khai"),

@@ -7,12 +7,12 @@ from typing import Any
 
 from sqlmodel import Session
 
-from bot import acks, erasure, progress
+from bot import counting, erasure, progress
 from bot.house import House
 from store.tables import Task
 
 HANDLERS: Mapping[str, Callable[[Session, House, dict[str, Any], datetime], None]] = {
-    "count": acks.show_count,
+    "count": counting.show,
     "progress": progress.show,
     "forget": erasure.forget_chat,
 }

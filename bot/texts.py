@@ -13,7 +13,6 @@ HEADLINES: dict[IssuerKind, str] = {
     IssuerKind.POLICE: "👮 CÔNG AN THÔNG BÁO",
     IssuerKind.HEALTH: "🏥 TRẠM Y TẾ THÔNG BÁO",
     IssuerKind.SCHOOL: "🏫 NHÀ TRƯỜNG THÔNG BÁO",
-    IssuerKind.VILLAGE: "🏘 TIN TRONG BẢN",
 }
 KINDS: dict[NoticeKind, str] = {
     NoticeKind.NOTICE: "Thông báo",
@@ -78,8 +77,8 @@ ROLES: dict[RoleName, str] = {
     RoleName.HELPER: "Tổ công nghệ số cộng đồng",
 }
 FAILURES: dict[str, str] = {
-    Failure.CHAT_GONE: "bot không còn trong nhóm",
-    Failure.NO_RIGHT: "nhóm không cho bot viết",
+    Failure.CHAT_GONE: "Loa bản không còn trong nhóm",
+    Failure.NO_RIGHT: "nhóm không cho Loa bản viết",
     Failure.REJECTED: "ứng dụng không nhận tin này",
     Failure.NOT_SENT: "đường truyền không thông",
     Failure.THROTTLED: "ứng dụng bắt chờ",
@@ -87,6 +86,13 @@ FAILURES: dict[str, str] = {
     Failure.CRASHED: "máy dừng đúng lúc đang gửi",
     Failure.BROKEN: "kênh gửi đang hỏng, cần quản trị xem",
 }
+
+
+def headline(kind: IssuerKind, issuer: str) -> str:
+    """Who speaks. A village's own notice names its head, and never looks like the commune's."""
+    return HEADLINES.get(kind, f"🏘 TIN CỦA {issuer.upper()}")
+
+
 NOT_MEASURABLE = "không đo được"
 
 
@@ -120,6 +126,23 @@ def span(wait: timedelta) -> str:
     return f"{hours // 24} ngày {hours % 24} giờ"
 
 
+def sentence(words: str) -> str:
+    """With a capital first letter: places are called "bản …" and begin sentences."""
+    return words[:1].upper() + words[1:]
+
+
+def recording(language: str) -> str:
+    """What stands beside a voice recording."""
+    name = dict(LANGUAGES).get(language, "")
+    return f"🔊 Nghe bằng {name[:1].lower()}{name[1:]}" if language and name else "🔊 Nghe ghi âm"
+
+
+def answered(took: int, households: int, unlinked: int, *, wanted: Wanted) -> str:
+    """What a village has answered so far, for whoever just pressed."""
+    figure = took_note(took, households, unlinked)
+    return f"{figure} đã trả lời" if wanted is Wanted.ATTEND else f"{figure} đã nắm"
+
+
 def took_note(acknowledged: int, households: int, unlinked: int) -> str:
     """ "31/62 hộ, và 5 tài khoản chưa gắn hộ"; without a register "tài khoản", never "hộ"."""
     if not households:
@@ -138,7 +161,7 @@ def button_count(acknowledged: int, households: int, unlinked: int) -> str:
 
 def help_wanted(code: str, village: str, household: int | None) -> str:
     who = f"Hộ số {household}" if household is not None else "Một tài khoản chưa gắn hộ"
-    return f"🆘 {village}: {who} bấm “Cần giúp” ở {code}."
+    return f"🆘 {sentence(village)}: {who} bấm “Cần giúp” ở {code}."
 
 
 # ---------------------------------------------------------------- first words, help, privacy
@@ -152,7 +175,7 @@ HELP_RESIDENT = (
     "Bác làm được những việc này:\n"
     "• Bấm “Đã nắm” dưới mỗi thông báo trong nhóm.\n"
     "• Gõ số hộ của nhà mình ở đây để tính đúng cho nhà mình.\n"
-    "/quyenriengtu – máy giữ những gì về bác\n"
+    "/quyenriengtu – Loa bản giữ những gì về bác\n"
     "/xoadulieu – xoá dữ liệu của bác"
 )
 HELP_DUTY = (
@@ -165,31 +188,35 @@ HELP_DUTY = (
 )
 HELP_GROUP = (
     "Loa bản: thông báo của xã, của bản hiện ở nhóm này, bà con bấm nút để báo đã nắm.\n"
-    "Muốn hỏi riêng hoặc gắn số hộ, nhắn riêng cho bot.\n/baocao xem mấy hộ đã nắm · /quyenriengtu"
+    "Muốn hỏi riêng hoặc gắn số hộ, nhắn riêng cho Loa bản.\n/baocao xem mấy hộ đã nắm · /quyenriengtu"
 )
 PRIVACY = (
-    "Máy giữ: bác đã bấm nút ở thông báo nào, lúc nào, và số hộ nếu bác khai. Số tài khoản của bác chỉ giữ dưới dạng mã hoá.\n"
-    "Máy không giữ: tin bà con nói chuyện với nhau trong nhóm, giấy tờ tuỳ thân, mật khẩu, mã OTP.\n"
+    "Loa bản giữ: bác đã bấm nút ở thông báo nào, lúc nào, và số hộ nếu bác khai. Số tài khoản của bác chỉ giữ dưới dạng mã hoá.\n"
+    "Loa bản không giữ: tin bà con nói chuyện với nhau trong nhóm, giấy tờ tuỳ thân, mật khẩu, mã OTP.\n"
     "Trưởng bản thấy hộ nào chưa nắm để đi báo. Xã chỉ thấy con số.\n"
     "Bác xoá được bất cứ lúc nào: /xoadulieu"
 )
-PRIVACY_GROUP = "Trong nhóm này máy chỉ đọc lệnh, tin trả lời máy, và nút bà con bấm. Tin khác không giữ lại. Nhắn riêng /quyenriengtu để xem đủ."
+PRIVACY_ROOMS = (
+    "Phòng chat trên mạng này do Loa bản giữ: tin bà con viết ở đây được cất (mã hoá) để hiện lại cho nhau, quá 90 ngày thì xoá. "
+    "Không giữ giấy tờ tuỳ thân, mật khẩu, mã OTP."
+)
+PRIVACY_GROUP = "Trong nhóm này Loa bản chỉ đọc lệnh, tin trả lời Loa bản, và nút bà con bấm. Tin khác không giữ lại. Nhắn riêng /quyenriengtu để xem đủ."
 ERASE_ASK = (
     "Xoá dữ liệu của bác: tài khoản này không còn gắn với hộ nào, lịch sử bấm nút không còn tên bác (con số chung của bản vẫn giữ).\n"
     "Xoá rồi không lấy lại được. Bác chắc chưa?"
 )
 ERASE_YES, ERASE_NO = "Xoá dữ liệu của tôi", "Không, giữ lại"
-ERASED = "Đã xoá. Bác muốn dùng lại lúc nào thì nhắn cho bot lúc đó."
+ERASED = "Đã xoá. Bác muốn dùng lại lúc nào thì nhắn cho Loa bản lúc đó."
 KEPT = "Vâng, giữ nguyên."
 UNKNOWN_COMMAND = "Không có lệnh này. Gõ /trogiup để xem làm được gì."
-NOT_UNDERSTOOD = "Máy chưa hiểu. Gõ /trogiup để xem làm được gì, hoặc hỏi trưởng bản."
+NOT_UNDERSTOOD = "Chưa hiểu ý bác. Gõ /trogiup để xem làm được gì, hoặc hỏi trưởng bản."
 NOTHING_TO_CANCEL = "Không có việc nào đang làm dở."
 CANCELLED = "Đã bỏ việc đang làm dở. Chưa gửi gì đi."
 NOT_ON_DUTY = (
     "Việc này của trưởng bản hoặc cán bộ. Nếu đúng là bác, gõ /lienket và mã của bác (hỏi cán bộ xã để lấy mã)."
 )
-IN_PRIVATE_ONLY = "Việc này bác nhắn riêng cho bot nhé."
-TRY_LATER = "Bác thử sai nhiều lần rồi. Chờ 15 phút rồi thử lại."
+IN_PRIVATE_ONLY = "Việc này bác nhắn riêng cho Loa bản nhé."
+TRY_LATER = "Bác thử sai nhiều lần rồi. Nghỉ một lúc lâu rồi thử lại."
 
 # ---------------------------------------------------------------- linking and enrolling
 
@@ -201,9 +228,7 @@ GROUP_GREETING = (
 )
 ENROL_HOW = "Gõ /dangky và mã nối nhóm, ví dụ: /dangky 7K4M-9QTX. Trưởng bản lấy mã ở trang quản lý, mục của bản."
 ENROL_IN_GROUP = "Bác gõ lệnh này trong nhóm của bản, không phải ở đây."
-ENROL_NOT_YOURS = (
-    "Bác chưa được giao bản này, hoặc tài khoản chưa liên kết. Nhắn riêng cho bot: /lienket và mã của bác, rồi làm lại."
-)
+ENROL_NOT_YOURS = "Bác chưa được giao bản này, hoặc tài khoản chưa liên kết. Nhắn riêng cho Loa bản: /lienket và mã của bác, rồi làm lại."
 ENROL_OTHER = "Nhóm này đang nối với nơi khác. Người phụ trách nơi ấy gỡ ra trước."
 
 
@@ -211,21 +236,27 @@ def linked(name: str) -> str:
     return f"Đã liên kết: {name}. Gõ /trogiup để xem việc làm được."
 
 
-def enrolled(place: str) -> str:
+def enrolled(place: str, *, in_rooms: bool) -> str:
+    """`in_rooms`: the group is a room of ours, and keeps what is written in it."""
+    talk = (
+        "Tin bà con viết trong phòng chat này được cất (mã hoá) để hiện lại, quá 90 ngày thì xoá."
+        if in_rooms
+        else "Tin bà con nói chuyện với nhau Loa bản không đọc, không giữ."
+    )
     return (
         f"Đã nối nhóm này với {place}.\n"
-        "Từ nay máy làm ở đây: đăng thông báo của xã và của bản, đếm hộ đã nắm khi bà con bấm nút.\n"
-        "Máy thấy: lệnh, tin trả lời máy, nút bấm, ai vào ra nhóm của máy. Tin bà con nói chuyện với nhau máy không đọc, không giữ.\n"
+        "Từ nay ở đây: đăng thông báo của xã và của bản, đếm hộ đã nắm khi bà con bấm nút.\n"
+        f"Loa bản thấy: lệnh, tin trả lời Loa bản, nút bấm, việc Loa bản ra vào nhóm. {talk}\n"
         "Chi tiết: /quyenriengtu"
     )
 
 
 def group_lost(place: str, title: str, why: str) -> str:
-    return f"⚠️ {place}: {why} (nhóm “{title}”). Thông báo không tới được nhóm này nữa. Thêm bot lại rồi gõ /dangky và mã mới."
+    return f"⚠️ {sentence(place)}: {why} (nhóm “{title}”). Thông báo không tới được nhóm này nữa. Cho Loa bản vào lại nhóm, có quyền viết, là nhận tiếp; không cần mã mới."
 
 
-LOST_GONE = "bot đã bị đưa ra khỏi nhóm"
-LOST_MUTED = "nhóm không cho bot viết nữa"
+LOST_GONE = "Loa bản đã bị đưa ra khỏi nhóm"
+LOST_MUTED = "nhóm không cho Loa bản viết nữa"
 
 # ---------------------------------------------------------------- households
 
@@ -245,7 +276,7 @@ def joined_household(number_: int, village: str) -> str:
 
 
 def no_such_household(number_: int, village: str) -> str:
-    return f"{village} không có hộ số {number_}. Bác xem lại, hoặc hỏi trưởng bản."
+    return f"{sentence(village)} không có hộ số {number_}. Bác xem lại, hoặc hỏi trưởng bản."
 
 
 # ---------------------------------------------------------------- answers to a press (at most 200 characters)
@@ -255,16 +286,17 @@ def press_counted(answer: Answer, household: int | None, figure: str, *, changed
     what = ANSWERS[answer].lower()
     whose = f"hộ số {household}" if household is not None else "tài khoản của bác"
     verb = "Đã đổi" if changed else "Đã ghi"
-    return f"✅ {verb} {whose}: {what}. Cả bản: {figure}."
+    return f"✅ {verb} {whose}: {what}. {figure}."
 
 
 def press_again(household: int | None, figure: str) -> str:
     whose = f"Hộ số {household}" if household is not None else "Tài khoản của bác"
-    return f"{whose} đã được ghi rồi, không cần bấm nữa. Cả bản: {figure}."
+    return f"{whose} đã được ghi rồi, không cần bấm nữa. {figure}."
 
 
-PRESS_ASK = " Để tính cho hộ nhà bác: nhắn riêng cho bot số hộ (một lần thôi)."
+PRESS_ASK = " Để tính cho hộ nhà bác: nhắn riêng cho Loa bản số hộ (một lần thôi)."
 PRESS_OLD = "Thông báo này đã dừng, không nhận trả lời nữa."
+HELP_UNHEARD = "Đã ghi nhà mình cần giúp, nhưng chưa báo được ai qua tin nhắn. Gọi ngay trưởng bản, hoặc 112."
 PRESS_PREVIEW = "Đây là bản xem trước, chưa gửi cho bà con."
 PRESS_STALE = "Nút này không dùng được nữa."
 
@@ -278,7 +310,7 @@ LANGUAGES: tuple[tuple[str, str], ...] = (
     ("vi", "Tiếng phổ thông"),
     ("hmn", "Tiếng Mông"),
     ("tai", "Tiếng Thái"),
-    ("mww", "Tiếng Dao"),
+    ("ium", "Tiếng Dao"),
     ("", "Tiếng khác"),
 )
 COMPOSE_VILLAGES = "Gửi tới bản nào? Bấm để chọn, hoặc gõ số thứ tự (ví dụ 1 3 5). Xong thì bấm Tiếp."
@@ -329,8 +361,14 @@ def toggle_issuer(name: str) -> str:
 # ---------------------------------------------------------------- approval, progress, figures
 
 
-def waiting(code: str) -> str:
-    return f"Đã gửi {code} cho người duyệt. Duyệt xong máy phát ngay và báo bác."
+SEE_REPORT = "📊 Xem kết quả"
+
+
+def waiting(code: str, *, told: int) -> str:
+    """`told`: how many of those who may approve were reached in a chat."""
+    if told:
+        return f"Đã gửi {code} cho {number(told)} người duyệt. Duyệt xong là phát ngay và báo bác."
+    return f"{code} chờ duyệt ở trang quản lý. Chưa báo được ai qua tin nhắn: bác gọi người duyệt giúp."
 
 
 def approval_ask(code: str, author: str, villages: int, chats: int, *, urgent: bool) -> str:
@@ -364,14 +402,17 @@ def progress(code: str, sent: int, chats: int, failed: int, unknown: int, handed
         lines.append(f"⚠️ {number(failed)} nhóm chưa gửi được")
     if unknown:
         lines.append(f"❓ {number(unknown)} nhóm chưa rõ đã tới chưa")
-    if done:
-        lines.append(f"Xem kết quả: /baocao {code}" + (f"\nHộ chưa nắm: /chuanam {code}" if chats else ""))
     return "\n".join(lines)
 
 
 NO_GROUPS = "Các bản đã chọn chưa có nhóm chat nào nên chưa gửi được tới ai. Nối nhóm bằng /dangky, rồi gửi lại."
 NO_NOTICES = "Chưa có thông báo nào."
 NO_MISSING = "Không còn hộ nào chưa nắm. 🎉"
+HEADS_LIST = "Danh sách hộ chưa nắm chỉ trưởng thôn, bản xem được. Bác xem số liệu bằng /baocao."
+FINISH_FIRST = "Bác đang soạn dở một thông báo. Gửi xong hoặc gõ /huy rồi bấm lại."
+DECIDED_MEANWHILE = "Có người vừa xử lý thông báo này rồi, không cần lý do nữa."
+OWN_HOUSE = "🏠 Khai số hộ nhà tôi"
+CARD_STAYS = "Tài khoản này đã gắn hộ bằng thẻ. Muốn đổi sang hộ khác thì quét thẻ của hộ ấy."
 NO_REGISTER = "Bản này chưa có sổ hộ nên chưa biết hộ nào chưa nắm. Nhờ cán bộ xã nhập sổ hộ."
 PICK_NOTICE = "Bác muốn xem thông báo nào?"
 
@@ -382,6 +423,14 @@ def missing_head(code: str, village: str, missing: int, households: int) -> str:
 
 def ticked(numbers: Sequence[int]) -> str:
     return f"Đã ghi: hộ số {', '.join(map(str, numbers))} đã được báo tận nơi."
+
+
+def take_back(number_: int) -> str:
+    return f"↩️ Ghi nhầm hộ {number_}, bỏ ghi"
+
+
+def missing_more(count: int) -> str:
+    return f"… và {number(count)} hộ nữa, đánh dấu bớt thì hiện tiếp."
 
 
 def unticked(number_: int) -> str:

@@ -112,7 +112,8 @@ def refuse_second(found: Settings) -> None:
 def _listening(host: str, port: int) -> socket.socket:
     """The port, taken before anything is opened. Raises Trouble when it is not to be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # The protocol is named, because asyncio sends small answers at once (TCP_NODELAY) only for what it knows to be TCP.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     if sys.platform != "win32":
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

@@ -152,14 +152,18 @@ class World:
         ]
         assert found, f"no button {label!r} in {where}"
         row_id, button = found[0]
+        return self.press_token(user, button.token, chat=chat, message_id=f"m{row_id}")
+
+    def press_token(self, user: str, token: str, *, chat: str = "", message_id: str = "m0") -> str:
+        """What a messenger would hand us, made up or not; returns what the presser is told."""
         kind = ChatKind.GROUP if chat else ChatKind.PRIVATE
         event_id = str(next(self.ids))
         pressed = ButtonPressed(
             event_id=event_id,
-            chat=ChatRef(where, kind),
+            chat=ChatRef(chat or user, kind),
             sender=Sender(user),
-            message_id=f"m{row_id}",
-            token=button.token,
+            message_id=message_id,
+            token=token,
             press_id=f"p{event_id}",
             at=self.now,
         )

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bot import households, reach
+from bot import households, notices, reach
+from bot.notices import NewNotice
 from bot.permissions import Actor, Duty, actor_of, targets_seen
 from store.tables import Chat, Household, Notice, NoticeState, Wanted
 from tests.village import World, a_commune
@@ -235,13 +236,17 @@ def test_the_missing_list_is_for_the_head_alone_and_can_be_ticked_and_unticked(w
     world.type("x", "2")
     official = world.linked(world.official(), "official")
 
-    assert "Không tìm thấy" in world.type(official, f"/chuanam {notice.code}")[0]
+    assert "chỉ trưởng thôn, bản xem được" in world.type(official, f"/chuanam {notice.code}")[0]
     (listed,) = world.type("head", f"/chuanam {notice.code}")
     assert "còn 2/3 hộ" in listed
     assert "Hộ 2" not in listed
     assert "hộ số 3" in world.type("head", "3")[0]
     assert row(world, notice).head == 1
     assert "hộ số 1" in world.press("head", "Hộ 1").lower()
+    assert row(world, notice).head == 2
+    assert "Đã bỏ ghi hộ số 1" in world.press("head", "Ghi nhầm hộ 1")
+    assert row(world, notice).head == 1
+    world.press("head", "Hộ 1")
     assert any("Không còn hộ nào" in text for text in world.texts("head"))
 
 
@@ -280,3 +285,86 @@ def test_the_file_of_figures_says_what_cannot_be_measured(world: World) -> None:
     assert cells["Hộ đã nắm"] == "không có sổ hộ"
     assert cells["Đã gửi"] == "1"
     assert total[0] == "Cộng"
+
+
+def test_a_group_that_changed_hands_still_counts_for_the_village_it_was_told_as(world: World) -> None:
+    group = world.group(world.villages[0], "g1")
+    notice = sent(world)
+    group.unit_id = world.villages[1].id
+    world.session.add(group)
+    world.session.commit()
+    world.press("x", "Đã nắm", chat="g1")
+    assert row(world, notice).unlinked == 1
+    assert row(world, notice, village=1).unlinked == 0
+
+
+def test_a_made_up_button_counts_nothing(world: World) -> None:
+    world.group(world.villages[0], "g1")
+    world.group(world.villages[1], "g2")
+    notice = sent(world)
+    (row_id,) = [r for r, m in world.shown.items() if world.texts("g1") and m in world.posts("g1")]
+    told = world.press_token("x", f"a:{notice.code}:got_it~{row_id:x}", chat="g2")
+    assert "không dùng được" in told
+    assert "không dùng được" in world.press_token("x", f"a:{notice.code}:got_it", chat="g1")
+    assert row(world, notice).unlinked == 0
+
+
+def test_a_mistyped_number_does_not_move_somebody_with_a_card(world: World) -> None:
+    village = world.villages[0]
+    world.group(village, "g1")
+    homes = world.households(village, 5)
+    has_card(world, "x", homes[0])
+    assert "bằng thẻ" in world.type("x", "3")[0]
+    assert world.account("x").household_id == homes[0].id
+
+
+def test_numbers_are_understood_in_a_sentence_and_forgetting_is_no_shame(world: World) -> None:
+    village = world.villages[0]
+    world.group(village, "g1")
+    world.households(village, 12)
+    sent(world)
+    world.press("x", "Đã nắm", chat="g1")
+    assert "hộ số 12" in world.type("x", "nhà tôi số 12 ạ")[0]
+    assert "Không sao" in world.type("y", "tôi không nhớ")[0]
+
+
+def test_changing_ones_mind_calls_the_head_once(world: World) -> None:
+    village = world.villages[0]
+    world.group(village, "g1")
+    sent(world, attend=True)
+    for _ in range(3):
+        world.press("x", "Cần giúp", chat="g1")
+        world.press("x", "Vắng", chat="g1")
+    assert sum("Cần giúp” ở" in text for text in world.texts("head")) == 1
+
+
+def test_somebody_who_calls_for_help_and_reaches_nobody_is_told_so(world: World) -> None:
+    village = world.villages[0]
+    world.group(village, "g1")
+    person = world.head()
+    notice = notices.draft(
+        world.session,
+        world.house,
+        world.actor(person),
+        NewNotice(body="Lũ về.", unit_ids=(village.id or 0,), wanted=Wanted.ATTEND),
+        now=world.now,
+        origin="api",
+    )
+    notices.submit(world.session, world.house, world.actor(person), notice, now=world.now)
+    world.deliver()
+    assert "chưa báo được ai" in world.press("x", "Cần giúp", chat="g1")
+
+
+def test_the_figure_on_the_button_follows_ticks_and_numbers_too(world: World) -> None:
+    village = world.villages[0]
+    world.group(village, "g1")
+    homes = world.households(village, 5)
+    notice = sent(world)
+    world.press("x", "Đã nắm", chat="g1")
+    world.pass_time(timedelta(seconds=10))
+    world.type("x", "2")
+    reach.tick(world.session, the_head(world), notice, village, [homes[3].id or 0], now=world.now)
+    world.session.commit()
+    world.pass_time(timedelta(seconds=10))
+    (post,) = world.posts("g1")
+    assert post.buttons[0][0].label == "✅ Đã nắm · 2/5 hộ"

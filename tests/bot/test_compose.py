@@ -2,8 +2,13 @@
 
 from datetime import timedelta
 
+import pytest
+
 from adapters.contract import FileKind, FileRef
-from adapters.text import joined
+from adapters.text import joined, width
+from bot import notices, people
+from bot.errors import Conflict
+from bot.notices import NewNotice
 from store.tables import NoticeState
 from tests.village import World
 
@@ -14,7 +19,7 @@ def test_a_head_with_one_village_sends_in_three_steps(world: World) -> None:
 
     assert "gõ nội dung" in world.type(head, "/thongbao")[0]
     preview, control = world.type(head, "Mai 8 giờ họp bản ở nhà văn hoá.")
-    assert "TIN TRONG BẢN" in preview
+    assert "TIN CỦA TRƯỞNG BẢN 1" in preview
     assert "Mai 8 giờ họp bản" in preview
     assert "1 bản (Bản 1): 1 nhóm" in control
     assert "Đang gửi" in world.press(head, "Gửi đi")
@@ -37,7 +42,8 @@ def test_the_progress_message_is_one_and_ends_with_the_result(world: World) -> N
 
     (progress,) = [text for text in world.texts("official") if "đã gửi" in text]
     assert "đã gửi 2/2 nhóm" in progress
-    assert "/baocao" in progress
+    assert world.press(official, "Xem kết quả") != ""
+    assert any("Bản 1: đã gửi 1/1 nhóm" in text for text in world.texts("official"))
     assert world.posts("g2") == []
 
 
@@ -158,3 +164,123 @@ def test_a_returned_notice_comes_back_with_its_reason(world: World) -> None:
     assert world.latest().state is NoticeState.RETURNED
     assert any("Thiếu giờ họp" in text for text in world.texts("author"))
     assert world.posts("g0") == []
+
+
+def test_an_old_button_never_sends_another_notice(world: World) -> None:
+    for number, village in enumerate(world.villages):
+        world.group(village, f"g{number}")
+    official = world.linked(world.official(), "official")
+    world.type(official, "/thongbao Tin thứ nhất.")
+    world.press(official, "1. Bản 1")
+    world.press(official, "Tiếp")
+    (old,) = [
+        row for row, message in world.shown.items() if any("Gửi đi" in b.label for r in message.buttons for b in r)
+    ]
+    world.type(official, "/thongbao Tin thứ hai.")
+    world.press(official, "2. Bản 2")
+    assert "đã xong" in world.press(official, "Gửi đi", row=old)
+    assert world.posts("g0") == world.posts("g1") == []
+
+
+def test_a_notice_whose_deadline_passed_while_it_waited_is_not_published(world: World) -> None:
+    world.group(world.villages[0], "g0")
+    author, approver = world.official(), world.official("Phó chủ tịch xã")
+    due = world.now + timedelta(hours=1)
+    new = NewNotice(body="Nộp đơn.", unit_ids=(world.villages[0].id or 0,), is_urgent=True, due_at=due)
+    notice = notices.draft(world.session, world.house, world.actor(author), new, now=world.now, origin="api")
+    assert notices.submit(world.session, world.house, world.actor(author), notice, now=world.now) is NoticeState.WAITING
+    with pytest.raises(Conflict, match="Hạn"):
+        notices.approve(world.session, world.house, world.actor(approver), notice, now=due + timedelta(minutes=1))
+
+
+def test_the_deadline_stands_in_the_notice(world: World) -> None:
+    world.group(world.villages[0], "g0")
+    author = world.official()
+    due = world.now + timedelta(days=2)
+    new = NewNotice(body="Nộp đơn.", unit_ids=(world.villages[0].id or 0,), due_at=due)
+    notice = notices.draft(world.session, world.house, world.actor(author), new, now=world.now, origin="api")
+    notices.submit(world.session, world.house, world.actor(author), notice, now=world.now)
+    world.deliver()
+    assert "Hạn: 15:00, 23/11/2026" in world.texts("g0")[0]
+
+
+def test_nobody_is_promised_a_second_person_who_does_not_exist(world: World) -> None:
+    for number, village in enumerate(world.villages):
+        world.group(village, f"g{number}")
+    only = world.linked(world.official(), "only")
+    world.type(only, "/thongbao Lũ về.")
+    world.type(only, "tất cả")
+    assert "người thứ hai" not in world.texts("only")[-1]
+    assert "Đang gửi" in world.press(only, "Gửi đi")
+    assert len(world.posts("g0")) == 1
+
+
+def test_an_approver_sees_the_notice_by_the_lengths_of_the_own_chat(world: World) -> None:
+    for number, village in enumerate(world.villages):
+        world.group(village, f"g{number}")
+    author = world.linked(world.official(), "author")
+    world.linked(world.official("Phó chủ tịch xã"), "approver")
+    world.type(author, "/thongbao " + "Cắt điện để sửa đường dây. " * 200)
+    world.type(author, "tất cả")
+    world.press(author, "Gửi đi")
+    for message in world.posts("approver"):
+        assert width(joined(message.text)) <= (1024 if message.file else 4096)
+
+
+def test_returning_does_not_lose_a_notice_that_is_being_written(world: World) -> None:
+    for number, village in enumerate(world.villages):
+        world.group(village, f"g{number}")
+    author = world.linked(world.official(), "author")
+    approver = world.linked(world.official("Phó chủ tịch xã"), "approver")
+    world.type(author, "/thongbao Họp dân.")
+    world.type(author, "tất cả")
+    world.press(author, "Gửi đi")
+    world.type(approver, "/thongbao Đang viết dở")
+    assert "đang soạn dở" in world.press(approver, "Trả lại")
+    assert "1 bản" in world.type(approver, "1")[-1]
+
+
+def test_a_reason_that_comes_too_late_ends_the_conversation(world: World) -> None:
+    for number, village in enumerate(world.villages):
+        world.group(village, f"g{number}")
+    author = world.linked(world.official(), "author")
+    slow = world.linked(world.official("Phó chủ tịch xã"), "slow")
+    quick = world.official("Chủ tịch xã")
+    world.type(author, "/thongbao Họp dân.")
+    world.type(author, "tất cả")
+    world.press(author, "Gửi đi")
+    world.press(slow, "Trả lại")
+    notices.approve(world.session, world.house, world.actor(quick), world.latest(), now=world.now)
+    world.session.commit()
+    assert "vừa xử lý" in world.type(slow, "Thiếu giờ.")[0]
+    assert "Chưa hiểu" in world.type(slow, "Thiếu giờ.")[0]
+
+
+def test_an_unfinished_notice_goes_with_the_office(world: World) -> None:
+    for number, village in enumerate(world.villages):
+        world.group(village, f"g{number}")
+    leaving = world.official()
+    author = world.linked(leaving, "author")
+    approver = world.linked(world.official("Phó chủ tịch xã"), "approver")
+    world.type(author, "/thongbao Họp dân.")
+    world.type(author, "tất cả")
+    world.press(author, "Gửi đi")
+    coming = people.add_person(world.session, "Cán bộ mới", None, now=world.now)
+    people.handover(world.session, None, leaving, coming, now=world.now)
+    world.session.commit()
+    assert "đã duyệt" in world.press(approver, "Duyệt và phát")
+    assert world.latest().author_id == coming.id
+
+
+def test_an_unreleased_notice_is_nobodys_business_yet(world: World) -> None:
+    for number, village in enumerate(world.villages):
+        world.group(village, f"g{number}")
+    head = world.linked(world.head(), "head")
+    author = world.linked(world.official(), "author")
+    world.linked(world.official("Phó chủ tịch xã"), "approver")
+    world.type(author, "/thongbao Họp dân.")
+    world.type(author, "tất cả")
+    world.press(author, "Gửi đi")
+    code = world.latest().code
+    assert "Không tìm thấy" in world.type(head, f"/baocao {code}")[0]
+    assert "Không tìm thấy" in world.type(head, f"/chuanam {code}")[0]

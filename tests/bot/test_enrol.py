@@ -26,7 +26,7 @@ def test_a_head_ties_the_group_with_a_one_time_code_and_the_bot_says_what_it_see
     code = people.new_bind_code(world.session, world.house, world.actor(person), world.villages[0], now=world.now)
     (answer,) = world.type(head, f"/dangky {code.lower()}", group="g1")
     assert "Đã nối nhóm này với Bản 1" in answer
-    assert "Máy thấy" in answer
+    assert "Loa bản thấy" in answer
     assert chat_of(world, "g1").unit_id == world.villages[0].id
     assert "Mã không đúng" in world.type(head, f"/dangky {code}", group="g2")[0], "a code works once"
 
@@ -78,7 +78,7 @@ def test_losing_a_group_is_told_to_its_head_and_coming_back_revives_it(world: Wo
     world.standing("g1", Standing.MEMBER)
     assert chat_of(world, "g1").standing is Stands.MEMBER
     world.standing("g1", Standing.MUTED)
-    assert any("không cho bot viết" in text for text in world.texts("head"))
+    assert any("không cho Loa bản viết" in text for text in world.texts("head"))
 
 
 def test_a_new_group_is_greeted_and_ordinary_talk_is_answered_by_silence(world: World) -> None:
