@@ -11,8 +11,9 @@ from typing import Any
 
 from adapters.contract import Button, Buttons, FileRef
 from adapters.text import clean, plain
-from bot import dialogs, households, notices, people, progress, texts
+from bot import dialogs, households, media, notices, people, progress, texts
 from bot.dialogs import Place
+from bot.errors import Invalid
 from bot.face import Face
 from bot.messages import Message
 from bot.notices import NewFile, NewNotice
@@ -119,8 +120,13 @@ def take(
         if not content:
             turn.say(texts.COMPOSE_FILE_LOST)
             continue
-        file_id = files.keep(turn.session, content, ref.media_type, now=turn.now)
-        held.append(Held(file_id, ref.kind.value, ref.name, ref.media_type))
+        try:
+            told = media.told(ref.name, ref.media_type, content)
+        except Invalid as refused:  # a broken file or an app; what else came stays
+            turn.say(refused.words)
+            continue
+        file_id = files.keep(turn.session, content, told.media_type, now=turn.now)
+        held.append(Held(file_id, told.kind.value, ref.name, told.media_type))
     body = clean("\n\n".join(part for part in (work.body, words) if part))
     if len(body) > notices.LONGEST:
         turn.say(texts.COMPOSE_TOO_LONG.format(limit=texts.number(notices.LONGEST)))

@@ -1,4 +1,4 @@
-"""What a file really is: told by its bytes, because a name or a browser may say anything. What nobody asked for is refused."""
+"""What a file really is: told by its bytes, because a name or a browser may say anything. What is no use is refused."""
 
 import io
 import re

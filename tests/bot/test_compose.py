@@ -70,7 +70,7 @@ def test_a_recording_is_asked_for_its_language_and_follows_the_words(world: Worl
     head = world.linked(world.head(), "head")
     world.type(head, "/thongbao")
     voice = FileRef("v1", FileKind.VOICE, "", "audio/ogg", 5)
-    assert "nói tiếng gì" in world.type(head, "", files=((voice, b"voice"),))[0]
+    assert "nói tiếng gì" in world.type(head, "", files=((voice, b"OggS voice"),))[0]
     assert world.press(head, "Tiếng Mông") == "Tiếng Mông"
     world.type(head, "Nghe ghi âm để biết lịch tiêm.")
     world.press(head, "Gửi đi")
@@ -78,6 +78,18 @@ def test_a_recording_is_asked_for_its_language_and_follows_the_words(world: Worl
     assert "lịch tiêm" in joined(words.text)
     assert recording.file is not None
     assert recording.file.kind is FileKind.VOICE
+
+
+def test_an_app_is_refused_and_the_words_stay(world: World) -> None:
+    world.group(world.villages[0], "g1")
+    head = world.linked(world.head(), "head")
+    world.type(head, "/thongbao")
+    program = FileRef("a1", FileKind.DOCUMENT, "VNeID.apk", "application/vnd.android.package-archive", 9)
+    answers = world.type(head, "Cài ứng dụng này", files=((program, b"\x7fELF program"),))
+    assert "phần mềm cài đặt" in answers[0]
+    world.press(head, "Gửi đi")
+    (post,) = world.posts("g1")
+    assert post.file is None or post.file.name.startswith("TB-")
 
 
 def test_a_file_that_could_not_be_fetched_is_said(world: World) -> None:
