@@ -1,7 +1,8 @@
 # Everything happens inside .venv; nothing else of the machine is touched. Needs Python 3.11+ with pip, make and git.
 #
 #   make run       serve the demo commune            PORT=8000 DATA=./data
-#   make test      every test                        PYTEST_ARGS="-k notice -n0"
+#   make test      what a change needs               PYTEST_ARGS="-k notice -n0"
+#   make test-long faults repeated many times
 #   make check     style, types, import contracts    make format mends what can be mended
 #   make bench     measure, and print every figure   BENCH_ARGS=
 #   make install   only the environment              EXTRAS=postgres for a PostgreSQL server
@@ -18,7 +19,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 LOCKED := .venv/.made pyproject.toml constraints.txt
 
-.PHONY: install run test check format bench clean help
+.PHONY: install run test test-long check format bench clean help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
@@ -61,7 +62,10 @@ run: .venv/.run
 # Two workers, begun with one half each: files stay together, so that their servers start once.
 test: .venv/.test
 	@LOA_BROWSER="$$($(BIN)/python -m tests.browser)" || LOA_BROWSER=none; export LOA_BROWSER; \
-	$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not long" $(PYTEST_ARGS)
+
+test-long: .venv/.test
+	@$(BIN)/python -m pytest -n 2 -m long $(PYTEST_ARGS)
 
 check: .venv/.dev
 	@failed=; \

@@ -26,6 +26,8 @@ class Can(Flag):
     COUNT_MEMBERS = auto()
     TELL_DELIVERED = auto()
     TELL_READ = auto()
+    HOSTS_ROOMS = auto()
+    """Its groups are rooms of our own: each village has one, and what is written there is kept by us."""
     SAFE_TO_REPEAT = auto()
     """Sending the same `key` twice shows one message: an unknown outcome may simply be tried again."""
 

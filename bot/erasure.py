@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlmodel import Session, col, delete, select
 
-from adapters.contract import Button
+from adapters.contract import Button, Can
 from bot import texts
 from bot.house import House
 from bot.later import later
@@ -28,8 +28,11 @@ def press(turn: Turn, word: str, row_id: int | None) -> None:
         turn.rewrite(row_id, texts.KEPT)
         turn.answer(texts.KEPT)
         return
-    turn.rewrite(row_id, texts.ERASED)
     turn.answer(texts.ERASED)
+    if Can.HOSTS_ROOMS in turn.messenger.can:  # the talk itself goes, and the question with it
+        turn.say(texts.ERASED)
+    else:
+        turn.rewrite(row_id, texts.ERASED)
     erase(turn.session, turn.house, turn.account, now=turn.now)
 
 

@@ -40,7 +40,7 @@ PLACES: dict[RoleName, frozenset[UnitKind]] = {
 """Where a role may be held; a role that is not here, anywhere."""
 
 
-def add_person(session: Session, name: str, username: str | None, *, now: datetime) -> Person:
+def add_person(session: Session, name: str, username: str | None, *, now: datetime, by: Actor | None = None) -> Person:
     """A new person without any role. Raises Invalid for an empty name, Conflict for a taken user name."""
     name, username = name.strip(), (username or "").strip().lower() or None
     if not name:
@@ -50,6 +50,8 @@ def add_person(session: Session, name: str, username: str | None, *, now: dateti
     person = Person(name=name, username=username, created_at=now)
     session.add(person)
     session.flush()
+    who = by.person_id if by else None
+    audit.note(session, at=now, person_id=who, unit_id=None, action="person added", subject=f"person:{person.id}")
     return person
 
 

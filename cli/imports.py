@@ -15,9 +15,10 @@ from bot.register import Imported
 from cli import opening
 from cli.say import Trouble, reason, say, say_json, trouble
 from cli.user import unit_of
+from scheduler import hosting
 from store import places
 from store.crypto import Vault
-from store.tables import IssuerKind, Unit, UnitKind
+from store.tables import Channel, IssuerKind, Unit, UnitKind
 
 app = typer.Typer(no_args_is_help=True, help="Nhập danh sách thôn, bản và sổ hộ từ tệp CSV. (Registers from CSV.)")
 
@@ -42,12 +43,15 @@ def villages(
 ) -> None:
     """Nhập thôn, bản. Cột: Tên thôn bản (bắt buộc), Mã. Nhập lại thì cập nhật theo mã. (Villages of a commune.)"""
     found = opening.settings()
+    vault = Vault(found.secret_key)
     sheet = _sheet(file)
     if dry_run and commune_name:
         raise Trouble("--dry-run chỉ dùng được khi xã đã có trong hệ thống.")
     work = opening.read if dry_run else opening.write
     try:
-        result = work(found, _villages, sheet, commune, commune_name, province_name, now=opening.now(), dry=dry_run)
+        result = work(
+            found, _villages, vault, sheet, commune, commune_name, province_name, now=opening.now(), dry=dry_run
+        )
     except _BadRows as bad:
         result = bad.result
     _report(sheet, result, "thôn, bản", errors=errors, dry=dry_run, json=json)
@@ -82,12 +86,24 @@ def _sheet(file: Path) -> Sheet:
 
 
 def _villages(
-    session: Session, sheet: Sheet, commune: str, commune_name: str, province_name: str, *, now: datetime, dry: bool
+    session: Session,
+    vault: Vault,
+    sheet: Sheet,
+    commune: str,
+    commune_name: str,
+    province_name: str,
+    *,
+    now: datetime,
+    dry: bool,
 ) -> Imported[imports.VillageRow]:
     place = _commune(session, commune, commune_name, province_name, now=now)
     result = register.import_villages(session, sheet, place, now=now, dry=dry)
     if result.checked.complaints and commune_name:
         raise _BadRows(result)  # undoes the new commune
+    if not (dry or result.checked.complaints):
+        # So that their addresses work at once; the service would make them within a minute.
+        channels = session.exec(select(Channel.id).where(Channel.adapter == "webchat")).all()
+        hosting.make(session, vault, hosting.missing(session, [channel or 0 for channel in channels]), now=now)
     return result
 
 

@@ -39,27 +39,42 @@ class FileBytes:
         return found.content
 
 
+PATIENCE = 2.0
+"""Seconds for which a file's first upload goes alone."""
+
+
 class Uploads:
-    """What one channel's messenger already has. The first upload of a file goes alone; the others wait for its name."""
+    """What one channel's messenger already has.
+
+    The first upload of a file goes alone, and the others wait for its name: for a while, because an upload that is not
+    answered must not hold everybody up.
+    """
 
     def __init__(self, channel_id: int, store: Store, contents: FileBytes) -> None:
         self._channel_id = channel_id
         self._store = store
         self._contents = contents
         self._refs: dict[Key, str] = {}
-        self._first: set[Key] = set()
+        self._first: dict[Key, float] = {}
+        """Files under way, and since when."""
         self._learnt: dict[Key, str] = {}
         """Names that are not in the store yet."""
 
-    def must_wait(self, use: FileUse) -> bool:
-        """Somebody uploads this very file right now."""
-        return (use.file_id, use.kind) in self._first
+    def must_wait(self, use: FileUse, now: float) -> bool:
+        """Somebody uploads this very file right now, and has not taken long yet."""
+        since = self._first.get((use.file_id, use.kind))
+        return since is not None and now - since < PATIENCE
 
-    def begin(self, use: FileUse) -> None:
-        """Called before the row is started, so that a file's second send is not started beside its first."""
+    def begin(self, use: FileUse, now: float) -> bool:
+        """Called before the row is started, so that a file's second send is not started beside its first.
+
+        True: this is the first upload, and others wait for it until PATIENCE is over.
+        """
         key = (use.file_id, use.kind)
-        if key not in self._refs:
-            self._first.add(key)
+        if key in self._refs or key in self._first:
+            return False
+        self._first[key] = now
+        return True
 
     def end(self, use: FileUse, ref: str | None) -> None:
         """The send is over; `ref` is None when it failed."""
@@ -68,7 +83,7 @@ class Uploads:
             self._learnt[key] = ref
         if ref is not None:
             self._refs[key] = ref
-        self._first.discard(key)
+        self._first.pop(key, None)
 
     async def file(self, use: FileUse) -> OutFile:
         """Raises LookupError for a file that is no more."""

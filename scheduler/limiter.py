@@ -20,6 +20,9 @@ ALLOWANCE = 1.0
 """Delay beyond this is taken for slowness of the answer, not of the way. A busy machine easily adds half a second."""
 LATELY = 512
 """Calls among which the least latency is looked for: many, so that a slow spell does not pass for the way itself."""
+WARM_UP = 32
+"""Answers until the least latency is known: by then as many connections as are used beside each other have been opened
+and used again, though one call may well have gone alone before them."""
 UNLIMITED = 1 << 30
 FORGET_ABOVE = 1024
 """Chats kept before those that no longer limit anything are looked for."""
@@ -45,6 +48,10 @@ class Window:
         """How many more calls fit now."""
         charged = len(self._charges) - bisect_right(self._charges, now - self.period)
         return max(self.most - self._under_way - charged, 0)
+
+    def fill(self, now: float) -> None:
+        """Charge all of it, evenly, over the period that ends now."""
+        self._charges = [now - self.period * left / self.most for left in reversed(range(self.most))]
 
     def begin(self) -> None:
         self._under_way += 1
@@ -74,10 +81,17 @@ class Limiter:
         self._groups: dict[int, Window] = {}
         self._rested_at: dict[int, float] = {}
         self._latencies: deque[float] = deque(maxlen=LATELY)
-        self._answered_at = float("inf")
-        """When the first answer came."""
         self._paused_until = float("-inf")
         self._forget_above = FORGET_ABOVE
+
+    def take_over(self, now: float) -> None:
+        """Begin as if the whole rate had been used up to now: who knows what a sender sent that died a moment ago.
+
+        So a broadcast that goes on after a crash goes on evenly, with few calls in flight that another crash could put
+        in doubt, instead of in bursts of a second's share.
+        """
+        if self._second:
+            self._second.fill(now)
 
     def ready_at(self, chat: int, *, is_group: bool) -> float:
         """From when on a send to this chat may start; not later than now means at once."""
@@ -124,8 +138,7 @@ class Limiter:
             return 0.0
         latency = now - began
         # The first calls open connections, all at the same time: what the way always takes is not known yet.
-        known = began >= self._answered_at
-        self._answered_at = min(self._answered_at, now)
+        known = len(self._latencies) >= WARM_UP
         self._latencies.append(latency)
         return min(latency - min(self._latencies), ALLOWANCE) if known else latency
 

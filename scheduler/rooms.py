@@ -51,7 +51,7 @@ class HouseRooms:
 
     async def whisper(self, press_id: str, text: str) -> None:
         payload = to_payload(Message(plain(text)))
-        await self._store.write(rooms.whisper, press_id, payload, now=self._clock())
+        await self._store.write(rooms.whisper, self._vault, press_id, payload, now=self._clock())
         self._changed()
 
     async def fetch(self, ref: str) -> bytes | None:
@@ -63,6 +63,7 @@ class HouseRooms:
         payload, file_id = self._payload(session, message)
         return rooms.post(
             session,
+            self._vault,
             self._room(session, message.chat.id),
             key=message.key,
             payload=payload,
@@ -74,7 +75,7 @@ class HouseRooms:
     def _edit(self, session: Session, message_id: str, message: Outbound) -> bool:
         payload, file_id = self._payload(session, message)
         room = self._room(session, message.chat.id)
-        return rooms.edit(session, room, message_id, payload=payload, file_id=file_id)
+        return rooms.edit(session, self._vault, room, message_id, payload=payload, file_id=file_id)
 
     def _delete(self, session: Session, room: str, message_id: str) -> bool:
         return rooms.delete(session, self._room(session, room), message_id)

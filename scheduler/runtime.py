@@ -16,13 +16,13 @@ from typing import Any
 
 from sqlalchemy import Connection, update
 
-from adapters.contract import AdapterBroken, LinksToEnrol, Opening, RegistersItself, SendFailure
+from adapters.contract import AdapterBroken, Can, LinksToEnrol, Opening, RegistersItself, SendFailure
 from bot import inbox as decisions
 from bot import tasks as bot_tasks
 from bot.commands import COMMANDS
 from bot.house import House, LinkMaker, Messenger
 from bot.settings import Settings
-from scheduler import channels
+from scheduler import channels, hosting
 from scheduler.channels import OpenChannel
 from scheduler.files import FileBytes
 from scheduler.inbox import Decisions, Inbox
@@ -42,6 +42,8 @@ SWEEP = timedelta(seconds=1)
 """How long a lost wake-up, or a row written by another program, waits at most."""
 RECOVER_EVERY = 10
 """Sweeps between two looks for events whose handler died."""
+ROOMS_EVERY = 60
+"""Sweeps between two looks for villages without a room: another program may have imported some."""
 GRACE = timedelta(seconds=10)
 """What is under way at the end may take so long."""
 LONGEST_PAUSE = 300.0
@@ -313,6 +315,9 @@ class _Work:
         await self._due.sweep(now)
         if await runtime.store.read(lambda session: events.is_waiting(session.connection(), now=now)):
             self.inbox.nudge()
+        if self._sweeps % ROOMS_EVERY == 0:
+            hosts = [channel.id for channel in self._by_id.values() if Can.HOSTS_ROOMS in channel.adapter.can]
+            await hosting.keep_rooms(runtime.store, runtime.vault, hosts, now=now)
         self._sweeps += 1
         if self._sweeps % RECOVER_EVERY == 0:
             await self.inbox.recover()

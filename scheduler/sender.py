@@ -27,7 +27,7 @@ from adapters.contract import (
 )
 from adapters.contract import ChatKind as ChatKindThere
 from scheduler import outgoing
-from scheduler.files import FileBytes, Uploads
+from scheduler.files import PATIENCE, FileBytes, Uploads
 from scheduler.limiter import Limiter
 from scheduler.line import Line, Pace
 from scheduler.turn import Move, Plan, Terms, Turn, take_turn
@@ -133,6 +133,7 @@ class Drain:
 
     async def run(self) -> None:
         """Send until stopped, or until the messenger refuses us altogether. Other faults are logged and outlived."""
+        self._limiter.take_over(self._now())
         try:
             while not self._is_over():
                 plan = self._plan(self._now())
@@ -367,9 +368,10 @@ class Drain:
         return outgoing.failed(work, error, may_repeat=may_repeat, counts=counts, chance=chance)
 
     def _should_count(self, work: Work, at: datetime) -> bool:
-        """Members are counted beside the post of a notice to a group whose last count is old."""
+        """Members are counted beside the post of a notice to a group whose last count is old. In rooms of our own
+        counting asks nobody, so that the figure is that of the moment."""
         is_post = work.notice_id is not None and work.action is Action.POST and work.chat_kind is ChatKind.GROUP
-        is_old = work.members_at is None or at - work.members_at >= COUNT_AGAIN
+        is_old = work.members_at is None or at - work.members_at >= COUNT_AGAIN or Can.HOSTS_ROOMS in self._adapter.can
         return is_post and is_old and Can.COUNT_MEMBERS in self._adapter.can
 
     # ------------------------------------------------------------ files
@@ -378,9 +380,11 @@ class Drain:
         use = outgoing.file_of(work)
         if use is None:
             return True
-        if self._uploads.must_wait(use):
+        now = self._now()
+        if self._uploads.must_wait(use, now):
             return False
-        self._uploads.begin(use)
+        if self._uploads.begin(use, now):
+            asyncio.get_running_loop().call_later(PATIENCE, self._wake.set)
         return True
 
     def _uploaded(self, work: Work, ref: str | None) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, delete, insert, select
 from sqlmodel import Session
 
 from bot.house import House
-from store import events, outbox
+from store import attempts, events, outbox, rooms
 from store.store import Store
 from store.tables import Dialog, OneTimeCode, Task, WebSession
 
@@ -26,6 +26,11 @@ EXPIRE_EVERY = timedelta(minutes=1)
 TIDY_EVERY = timedelta(days=1)
 FORGET_CODES = timedelta(days=1)
 """How long a one-time code outlives itself: long enough to say "expired" rather than "unknown"."""
+
+KEEP_REPLIES = timedelta(days=30)
+"""How long what was said to a person or among staff is kept; notices stay."""
+FORGET_AT_ONCE = 500
+"""Rows forgotten in one transaction: others write beside it."""
 
 task_table = Task.__table__  # type: ignore[attr-defined]
 
@@ -63,9 +68,15 @@ class Tasks:
             self._expired_at = now
             if expired := await self._store.write_core(outbox.expire, now=now):
                 logger.warning("messages expired before they could be sent", extra={"rows": expired})
+            if stranded := await self._store.write_core(outbox.cancel_stranded):
+                logger.info("messages waited for one that did not arrive", extra={"rows": stranded})
         if self._tidied_at is None or now - self._tidied_at >= TIDY_EVERY:
             self._tidied_at = now
             await self._store.write_core(tidy, now)
+            await self._store.write(rooms.forget_old, now=now)
+            before = now - KEEP_REPLIES
+            while await self._store.write_core(outbox.forget_replies, before=before, limit=FORGET_AT_ONCE):
+                pass
 
 
 def due_keys(session: Session, now: datetime) -> list[str]:
@@ -98,6 +109,7 @@ def postpone(connection: Connection, key: str, error: str, now: datetime) -> Non
 def tidy(connection: Connection, now: datetime) -> None:
     """Forget what has had its day."""
     events.forget_aside(connection, now=now)
+    attempts.forget(connection, now=now)
     ended: list[tuple[Any, datetime]] = [(Dialog, now), (WebSession, now), (OneTimeCode, now - FORGET_CODES)]
     for model, before in ended:
         table = model.__table__

@@ -5,7 +5,7 @@ function is one piece of a write transaction and works on the connection, becaus
 statements of the hot path are built once: building one costs more than running it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -16,6 +16,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    delete,
     exists,
     func,
     insert,
@@ -167,7 +168,10 @@ def post(
     not_before: datetime | None = None,
     is_silent: bool = False,
 ) -> None:
-    """Queue one message of `len(payloads)` parts for one chat. The same `key` again changes nothing."""
+    """Queue one message of `len(payloads)` parts for one chat. The same `key` again changes nothing.
+
+    What has not left after LIFE is not sent any more: an answer that comes days late only confuses.
+    """
     known = select(outbox.c.id).where(outbox.c.key == key, outbox.c.chat_id == chat_id, outbox.c.revision == 1)
     if connection.execute(known.limit(1)).first() is not None:
         return
@@ -186,12 +190,16 @@ def post(
                 content_id=put_content(connection, payload),
                 reply_to=reply_to if part == 1 else None,
                 not_before=not_before,
+                expires_at=max(now, not_before or now) + LIFE,
                 is_silent=is_silent,
                 created_at=now,
                 **FRESH,
             )
         )
 
+
+LIFE = timedelta(hours=24)
+"""Of what is no notice: replies, questions to staff, edits."""
 
 FRESH: dict[str, Any] = {
     "state": State.QUEUED,
@@ -261,7 +269,11 @@ def put_edit(
     not_before: datetime | None = None,
     lane: Lane = Lane.COSMETIC,
 ) -> None:
-    """Make a sent message say `payload`. Edits that wait are one: the newest words win, the earliest time holds."""
+    """Make a sent message say `payload`. Edits that wait are one: the newest words win, the earliest time holds.
+
+    An edit has a life of its own: buttons are still pressed when their notice would not be sent any more.
+    """
+    life = max(now, not_before or now) + LIFE
     waiting = connection.execute(
         select(outbox.c.id, outbox.c.content_id, outbox.c.lane, outbox.c.not_before)
         .where(outbox.c.target_id == target_id, outbox.c.action == Action.EDIT, outbox.c.state == State.QUEUED)
@@ -270,13 +282,14 @@ def put_edit(
     if waiting is not None:
         connection.execute(update(content).where(content.c.id == waiting.content_id).values(payload=payload))
         earliest = None if None in (waiting.not_before, not_before) else min(waiting.not_before, not_before)
-        if lane < waiting.lane or earliest != waiting.not_before:
-            sooner = {"lane": min(lane, waiting.lane), "not_before": earliest}
-            connection.execute(update(outbox).where(outbox.c.id == waiting.id).values(**sooner))
+        renewed = {"lane": min(lane, waiting.lane), "not_before": earliest, "expires_at": life}
+        connection.execute(update(outbox).where(outbox.c.id == waiting.id).values(**renewed))
         return
     post_row = connection.execute(
-        select(outbox.c.channel_id, outbox.c.chat_id, outbox.c.expires_at).where(outbox.c.id == target_id)
-    ).one()
+        select(outbox.c.channel_id, outbox.c.chat_id).where(outbox.c.id == target_id)
+    ).one_or_none()
+    if post_row is None:  # so old that it was forgotten; its buttons are still there to be pressed
+        return
     last = connection.execute(
         select(func.coalesce(func.max(outbox.c.revision), 0)).where(outbox.c.key == f"edit:{target_id}")
     ).scalar_one()
@@ -293,7 +306,7 @@ def put_edit(
             content_id=put_content(connection, payload),
             target_id=target_id,
             not_before=not_before,
-            expires_at=post_row.expires_at,
+            expires_at=life,
             created_at=now,
             is_silent=True,
             **FRESH,
@@ -377,11 +390,17 @@ def break_channel(connection: Connection, channel_id: int, reason: str) -> None:
 
 
 def waiting_channels(connection: Connection, *, now: datetime) -> list[int]:
-    """Channels with something to do and nobody at it: a row that is due, or rows left open by an owner who is gone."""
+    """Channels with something to do and nobody at it: a row that may go, or rows left open by an owner who is gone."""
+    resting = exists().where(chat.c.id == outbox.c.chat_id, chat.c.paused_until > now)
+    post_row = outbox.alias("post_row")
+    is_sent = exists().where(post_row.c.id == outbox.c.target_id, post_row.c.state == State.SENT)
     due = exists().where(
         outbox.c.channel_id == channel.c.id,
         outbox.c.state == literal_state(State.QUEUED),
-        or_(outbox.c.not_before.is_(None), outbox.c.not_before <= now),
+        *_in_time(now),
+        _in_turn(),
+        or_(outbox.c.target_id.is_(None), is_sent),
+        ~resting,
     )
     left = and_(channel.c.lease_until < now, exists().where(outbox.c.channel_id == channel.c.id, OPEN))
     awake = (channel.c.broken == "", or_(channel.c.paused_until.is_(None), channel.c.paused_until <= now))
@@ -546,6 +565,46 @@ def expire(connection: Connection, *, now: datetime) -> int:
     return len(gone)
 
 
+def cancel_stranded(connection: Connection) -> int:
+    """Stop what waits for something that will not come; returns how many rows.
+
+    That is the rest of a reply whose earlier part did not get there, and the edit of such a post. Parts of a notice
+    wait on: a person decides about those.
+    """
+    post_row = outbox.alias("post_row")
+    lost_post = exists().where(post_row.c.id == outbox.c.target_id, post_row.c.state.in_(LOST))
+    lost_part = and_(outbox.c.part > 1, _earlier_part(lambda part: part.c.state.in_(LOST)))
+    waits = (outbox.c.state == literal_state(State.QUEUED), outbox.c.notice_id.is_(None))
+    return len(_move(connection, Step.CANCEL, *waits, or_(lost_post, lost_part)))
+
+
+def forget_replies(connection: Connection, *, before: datetime, limit: int) -> int:
+    """Drop what is over and was no notice's, edits included, with its words; returns how many rows.
+
+    The row of `content` stays, empty: whether others use it cannot be asked without reading the whole outbox.
+    """
+    newer = outbox.alias("newer")
+    over = (
+        outbox.c.notice_id.is_(None),
+        outbox.c.created_at < before,
+        outbox.c.state.not_in([State.QUEUED, State.LEASED, State.SENDING, State.HANDED]),
+        ~exists().where(newer.c.target_id == outbox.c.id),
+    )
+    # Edits first: what they changed is then free to go.
+    old = select(outbox.c.id).where(*over).order_by(outbox.c.target_id.is_(None), outbox.c.id).limit(limit)
+    ids = list(connection.execute(old).scalars())
+    if not ids:
+        return 0
+    gone = delete(outbox).where(outbox.c.id.in_(ids)).returning(outbox.c.content_id)
+    words = [content_id for content_id in connection.execute(gone).scalars() if content_id is not None]
+    connection.execute(update(content).where(content.c.id.in_(words)).values(payload="{}"))
+    return len(ids)
+
+
+LOST = (State.FAILED, State.UNKNOWN, State.EXPIRED, State.CANCELLED, State.RECALLED)
+""""Unknown" too: nobody resends a reply, and a press that proves a post to be there edits it anew."""
+
+
 def cancel_notice(connection: Connection, notice_id: int) -> int:
     """Stop what has not left us, what is claimed included; returns how many rows."""
     _move(connection, Step.GIVE_BACK, outbox.c.notice_id == notice_id)
@@ -617,8 +676,31 @@ COUNTED = (
 )
 
 
+def _in_time(now: Any) -> tuple[Any, Any]:
+    return (
+        or_(outbox.c.not_before.is_(None), outbox.c.not_before <= now),
+        or_(outbox.c.expires_at.is_(None), outbox.c.expires_at > now),
+    )
+
+
+def _in_turn() -> Any:
+    """No part before this one is unfinished."""
+    return or_(outbox.c.part == 1, ~_earlier_part(lambda part: part.c.state != State.SENT))
+
+
+def _earlier_part(condition: Callable[[Any], Any]) -> Any:
+    part = outbox.alias("part")
+    return exists().where(
+        part.c.key == outbox.c.key,
+        part.c.chat_id == outbox.c.chat_id,
+        part.c.revision == outbox.c.revision,
+        part.c.part < outbox.c.part,
+        condition(part),
+    )
+
+
 def _ready(*, overtake: bool, skip_locked: bool) -> Any:
-    busy, part, target = outbox.alias("busy"), outbox.alias("part"), outbox.alias("target")
+    busy, target = outbox.alias("busy"), outbox.alias("target")
     now, past = bindparam("now", type_=outbox.c.not_before.type), bindparam("now", type_=chat.c.paused_until.type)
     open_there = busy.c.state.in_([literal_state(State.LEASED), literal_state(State.SENDING)])
     holds_chat = or_(busy.c.state == literal_state(State.SENDING), busy.c.lane <= outbox.c.lane) if overtake else true()
@@ -653,22 +735,12 @@ def _ready(*, overtake: bool, skip_locked: bool) -> Any:
             outbox.c.channel_id == bindparam("channel"),
             outbox.c.state == literal_state(State.QUEUED),
             outbox.c.lane <= bindparam("lane"),
-            or_(outbox.c.not_before.is_(None), outbox.c.not_before <= now),
-            or_(outbox.c.expires_at.is_(None), outbox.c.expires_at > now),
+            *_in_time(now),
             or_(chat.c.paused_until.is_(None), chat.c.paused_until <= past),
             ~exists().where(
                 busy.c.channel_id == outbox.c.channel_id, busy.c.chat_id == outbox.c.chat_id, open_there, holds_chat
             ),
-            or_(
-                outbox.c.part == 1,
-                ~exists().where(
-                    part.c.key == outbox.c.key,
-                    part.c.chat_id == outbox.c.chat_id,
-                    part.c.revision == outbox.c.revision,
-                    part.c.part < outbox.c.part,
-                    part.c.state != State.SENT,
-                ),
-            ),
+            _in_turn(),
             or_(outbox.c.target_id.is_(None), target.c.state == State.SENT),
         )
         .order_by(outbox.c.lane, outbox.c.id)

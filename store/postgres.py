@@ -33,6 +33,9 @@ CAP = 256
 CONNECT_SECONDS = 10
 TRIES = 6
 """For a deadlock or a serialisation failure: each time somebody else did get through."""
+TWICE = "23505"
+"""A unique row is there already. Perhaps since a moment ago: a piece that looks again finds it."""
+TRIES_TWICE = 3
 PAUSE = 0.02
 """Seconds before the second try, doubled each time, and a random part of it, so that two do not meet again."""
 
@@ -180,7 +183,9 @@ class PostgresStore:
                 match _state(error):
                     case state if state in DISK:
                         raise DiskFailed("Đĩa của cơ sở dữ liệu đầy hoặc hỏng nên chưa ghi được gì.") from error
-                    case state if state not in COLLIDED:
+                    case state if state == TWICE and collisions == TRIES_TWICE:
+                        raise
+                    case state if state not in {*COLLIDED, TWICE}:
                         raise
                     case _ if collisions == TRIES:
                         raise StoreBusy("Cơ sở dữ liệu đang quá tải nên chưa ghi được gì.") from error

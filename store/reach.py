@@ -4,13 +4,16 @@ Counting a pair (notice, village) anew reads a handful of chats and the village'
 drift from the rows by a lost or doubled increment. Pages read the table `reach` and never count.
 
 A broadcast comes through `recount_rows` with each batch of sends, so that one is a single statement for all its pairs.
+
+Whoever counts holds the pairs' lines first (`_hold`): on PostgreSQL a statement sees what was committed when it began,
+so that two who count beside each other would each miss the other's rows, and the later one would write that down.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, case, func, literal, select
+from sqlalchemy import Connection, and_, bindparam, case, func, literal, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from store.tables import (
@@ -53,13 +56,16 @@ def open_notice(connection: Connection, notice_id: int) -> None:
         *(literal(0) for _ in range(len(ANSWERS) - 1 + len(COUNTED) - 2)),
     ).where(target.c.notice_id == notice_id)
     names = [*PAIR, *ANSWERS, *(name for name in COUNTED if name not in ("members", "seen"))]
+    lines = lines.order_by(target.c.notice_id, target.c.unit_id)
     connection.execute(_dialect(connection).insert(reach).from_select(names, lines).on_conflict_do_nothing())
+    _hold(connection, HOLD_NOTICE, {"notice": notice_id})
     connection.execute(DELIVERIES_OF_NOTICE[connection.dialect.name], {"notice": notice_id})
 
 
 def recount_rows(connection: Connection, outbox_ids: Sequence[int]) -> None:
     """Count the deliveries of what these outbox rows belong to."""
     if outbox_ids:
+        _hold(connection, HOLD_ROWS, {"ids": list(outbox_ids)})
         connection.execute(DELIVERIES_OF_ROWS[connection.dialect.name], {"ids": list(outbox_ids)})
 
 
@@ -79,7 +85,9 @@ def recount(connection: Connection, pairs: Iterable[Pair]) -> None:
 
 def recount_answers(connection: Connection, pairs: Iterable[Pair]) -> None:
     """Write what people answered, and what was seen. In order, so that two writers never wait crosswise."""
-    for notice_id, unit_id in sorted(set(pairs)):
+    wanted = sorted(set(pairs))
+    _hold_pairs(connection, wanted)
+    for notice_id, unit_id in wanted:
         figures = {"notice_id": notice_id, "unit_id": unit_id, **_answers(connection, notice_id, unit_id)}
         put = _dialect(connection).insert(reach).values(**ZERO, **figures)
         changed: dict[str, Any] = {name: put.excluded[name] for name in ANSWERS}
@@ -88,14 +96,34 @@ def recount_answers(connection: Connection, pairs: Iterable[Pair]) -> None:
         connection.execute(put.on_conflict_do_update(index_elements=PAIR, set_=changed))
 
 
+def _hold_pairs(connection: Connection, pairs: Sequence[Pair]) -> None:
+    """The same for pairs that may have no line yet: they get one, for a line that is not there cannot be held."""
+    if not pairs or connection.dialect.name != "postgresql":
+        return
+    lines = [{"notice_id": notice_id, "unit_id": unit_id, **NO_FIGURES} for notice_id, unit_id in pairs]
+    connection.execute(postgresql.insert(reach).on_conflict_do_nothing(), lines)
+    _hold(connection, _held(tuple_(reach.c.notice_id, reach.c.unit_id).in_(pairs)))
+
+
+def _hold(connection: Connection, lines: Any, values: Any = None) -> None:
+    """Keep others from counting these pairs until the commit. SQLite has one writer at a time anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(lines, values).all()
+
+
+def _held(which: Any) -> Any:
+    """In order, so that two who hold several never wait crosswise."""
+    return select(reach.c.notice_id).where(which).order_by(reach.c.notice_id, reach.c.unit_id).with_for_update()
+
+
 def _answers(connection: Connection, notice_id: int, unit_id: int) -> dict[str, int]:
-    """Households by their best grade, accounts without one apart; the latest answer of each."""
+    """Households by their best grade, who has none apart, erased accounts too; the latest answer of each."""
     rows = connection.execute(RECEIPTS, {"notice": notice_id, "unit": unit_id}).all()
     grades: dict[int, Grade] = {}
-    latest: dict[tuple[str, int], Answer | None] = {}
+    latest: dict[tuple[str, int | str], Answer | None] = {}
     for row in rows:
         if row.household_id is None:
-            latest["account", row.account_id] = row.answer
+            latest["account", row.who] = row.answer
             continue
         latest["household", row.household_id] = row.answer
         grade = row.grade or Grade.NUMBER
@@ -115,7 +143,7 @@ def _answers(connection: Connection, notice_id: int, unit_id: int) -> dict[str, 
 
 REGISTER = select(func.count()).where(household.c.unit_id == bindparam("unit"), household.c.closed_at.is_(None))
 RECEIPTS = (
-    select(receipt.c.account_id, receipt.c.household_id, receipt.c.grade, receipt.c.answer)
+    select(receipt.c.who, receipt.c.household_id, receipt.c.grade, receipt.c.answer)
     .where(
         receipt.c.notice_id == bindparam("notice"),
         receipt.c.unit_id == bindparam("unit"),
@@ -125,6 +153,15 @@ RECEIPTS = (
 )
 COUNTED = ("chats", "sent", "handed", "failed", "unknown", "members", "seen")
 ZERO: dict[str, Any] = dict.fromkeys((name for name in COUNTED if name not in ("members", "seen")), 0)
+NO_FIGURES: dict[str, Any] = dict.fromkeys(ANSWERS, 0) | ZERO
+
+HOLD_NOTICE = _held(reach.c.notice_id == bindparam("notice"))
+HOLD_ROWS = _held(
+    tuple_(reach.c.notice_id, reach.c.unit_id).in_(
+        select(outbox.c.notice_id, outbox.c.unit_id).where(outbox.c.id.in_(bindparam("ids", expanding=True)))
+    )
+)
+"""Each row of a notice has its line since the notice was published (`open_notice`)."""
 
 
 def _seen(notice_id: Any, unit_id: Any) -> Any:

@@ -2,18 +2,19 @@
 
 Addresses of rooms are what other messengers call a chat id: "g:{unit code}" is a village's group,
 "g:{unit code}:{audience id}" the group of another audience, "p:{sender id}" the private chat with one browser. Messages
-hold a payload that `bot.messages` writes and reads. Each change of a room gets a number (`change`) that rises in the
-order of commits, so that a browser can ask for what is newer than what it has.
+hold a payload that `bot.messages` writes and reads; it lies here sealed, because residents talk in it and a head's
+lists name households. Each change of a room gets a number (`change`) that rises in the order of commits, so that a
+browser can ask for what is newer than what it has.
 """
 
 import json
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import delete as sql_delete
-from sqlalchemy import func, or_
+from sqlalchemy import func, or_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
@@ -21,9 +22,12 @@ from sqlmodel.sql.expression import SelectOfScalar
 from store.crypto import Vault
 from store.tables import (
     Account,
+    Attachment,
     Audience,
+    ChannelFile,
     Chat,
     ChatKind,
+    Content,
     Role,
     RoleName,
     RoomMember,
@@ -38,6 +42,9 @@ CODE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 PAGE = 30
 """Messages shown at once."""
 MOST_CHANGES = 200
+KEPT = timedelta(days=90)
+"""How long residents' talk and private rooms are kept."""
+SEALED_FOR = "room message"
 MOST_READ = 100
 """Posts of ours that one report of reading can cover."""
 SEEN_AS = {
@@ -201,8 +208,16 @@ def count_members(session: Session, chat_id: int) -> int:
 
 
 def forget(session: Session, account_id: int) -> None:
-    """Take away what the account wrote and what only it was shown, and its memberships. The account's row stays."""
-    about = or_(col(RoomMessage.account_id) == account_id, col(RoomMessage.only_account_id) == account_id)
+    """Take away what the account wrote, what only it was shown, its private room's talk and its memberships.
+
+    The account's row stays.
+    """
+    private = select(Account.private_chat_id).where(Account.id == account_id)
+    about = or_(
+        col(RoomMessage.account_id) == account_id,
+        col(RoomMessage.only_account_id) == account_id,
+        col(RoomMessage.chat_id).in_(private),
+    )
     for message in session.exec(select(RoomMessage).where(about).order_by(RoomMessage.chat_id)):  # type: ignore[arg-type]
         _hide(message, _next_change(session, message.chat_id))
         message.account_id = message.only_account_id = None
@@ -210,11 +225,45 @@ def forget(session: Session, account_id: int) -> None:
     session.exec(sql_delete(RoomMember).where(col(RoomMember.account_id) == account_id))
 
 
+def forget_old(session: Session, *, now: datetime) -> int:
+    """Take away what residents wrote, and all that private rooms hold, once it is old; what groups were told stays.
+
+    Returns how many messages. Their bare rows stay, since the numbers of a room's changes must not begin anew.
+    """
+    private = select(Chat.id).where(Chat.kind == ChatKind.PRIVATE)
+    talk = or_(
+        col(RoomMessage.account_id).is_not(None),
+        col(RoomMessage.only_account_id).is_not(None),
+        col(RoomMessage.chat_id).in_(private),
+    )
+    old = (col(RoomMessage.at) < now - KEPT, col(RoomMessage.is_deleted).is_(False), talk)
+    files = session.exec(select(RoomMessage.file_id).where(*old, col(RoomMessage.file_id).is_not(None))).all()
+    taken = update(RoomMessage).where(*old).values(is_deleted=True, sealed_payload=b"", file_id=None)
+    forgotten = session.connection().execute(taken).rowcount
+    for file_id in set(files):
+        if file_id is not None and not _is_used(session, file_id):
+            session.connection().execute(sql_delete(StoredFile).where(col(StoredFile.id) == file_id))
+    session.expire_all()
+    return forgotten
+
+
+def _is_used(session: Session, file_id: int) -> bool:
+    """A message, a notice or a messenger still needs the file."""
+    uses = (
+        select(RoomMessage.file_id).where(RoomMessage.file_id == file_id),
+        select(Attachment.file_id).where(Attachment.file_id == file_id),
+        select(ChannelFile.file_id).where(ChannelFile.file_id == file_id),
+        select(Content.id).where(col(Content.payload).contains(f'"file":[{file_id},', autoescape=True)),
+    )
+    return any(session.exec(use.limit(1)).first() is not None for use in uses)
+
+
 # ---------------------------------------------------------------- what is said
 
 
 def post(
     session: Session,
+    vault: Vault,
     chat_id: int,
     *,
     key: str,
@@ -236,7 +285,7 @@ def post(
         change=change,
         account_id=account_id,
         only_account_id=only_account_id,
-        payload=payload,
+        sealed_payload=_sealed(vault, payload),
         file_id=file_id,
         reply_to=reply_to,
         at=now,
@@ -246,15 +295,18 @@ def post(
     return _id(message.id)
 
 
-def edit(session: Session, chat_id: int, message_id: str, *, payload: str, file_id: int | None = None) -> bool:
+def edit(
+    session: Session, vault: Vault, chat_id: int, message_id: str, *, payload: str, file_id: int | None = None
+) -> bool:
     """Make our message say this. False: there is no such message. A payload without a file leaves the file as it is."""
     message = _ours(session, chat_id, message_id)
     if message is None or message.is_deleted:
         return False
-    payload = _with_file_of(message.payload, payload)
-    if message.payload != payload:
+    before = _opened(vault, message.sealed_payload)
+    payload = _with_file_of(before, payload)
+    if before != payload:
         message.change = _next_change(session, chat_id)
-        message.payload = payload
+        message.sealed_payload = _sealed(vault, payload)
         message.file_id = file_id or message.file_id
     return True
 
@@ -273,7 +325,7 @@ def press_id(chat_id: int, message_id: int, account_id: int, client_id: str) -> 
     return f"{chat_id}.{message_id}.{account_id}.{client_id}"
 
 
-def whisper(session: Session, press: str, payload: str, *, now: datetime) -> bool:
+def whisper(session: Session, vault: Vault, press: str, payload: str, *, now: datetime) -> bool:
     """Show the presser alone what their press did; the answer to a later press of the same message replaces it.
 
     False: there is no such room or account any more.
@@ -291,13 +343,14 @@ def whisper(session: Session, press: str, payload: str, *, now: datetime) -> boo
                 key=key,
                 change=change,
                 only_account_id=account_id,
-                payload=payload,
+                sealed_payload=_sealed(vault, payload),
                 reply_to=str(message_id),
                 at=now,
             )
         )
     else:
-        before.change, before.payload, before.is_deleted, before.at = change, payload, False, now
+        before.change, before.is_deleted, before.at = change, False, now
+        before.sealed_payload = _sealed(vault, payload)
         before.only_account_id = account_id
     session.flush()
     return True
@@ -313,22 +366,22 @@ def fetch(session: Session, ref: str) -> bytes | None:
 # ---------------------------------------------------------------- what is seen
 
 
-def message(session: Session, chat_id: int, message_id: int, viewer: int | None) -> Shown | None:
+def message(session: Session, vault: Vault, chat_id: int, message_id: int, viewer: int | None) -> Shown | None:
     """One message, if it is in this room, not taken away, and this account may see it."""
     wanted = _visible(chat_id, viewer).where(col(RoomMessage.id) == message_id)
-    found = _shown(session, chat_id, session.exec(wanted).all())
+    found = _shown(session, vault, chat_id, session.exec(wanted).all())
     return found[0] if found and not found[0].is_deleted else None
 
 
-def by_key(session: Session, chat_id: int, key: str) -> Shown | None:
+def by_key(session: Session, vault: Vault, chat_id: int, key: str) -> Shown | None:
     """The message of this key, whoever may see it."""
     wanted = select(RoomMessage).where(RoomMessage.chat_id == chat_id, RoomMessage.key == key)
-    found = _shown(session, chat_id, session.exec(wanted).all())
+    found = _shown(session, vault, chat_id, session.exec(wanted).all())
     return found[0] if found else None
 
 
 def history(
-    session: Session, chat_id: int, viewer: int | None, *, before: int | None = None, limit: int = PAGE
+    session: Session, vault: Vault, chat_id: int, viewer: int | None, *, before: int | None = None, limit: int = PAGE
 ) -> list[Shown]:
     """The newest messages (older than `before`) that this account may see, oldest first.
 
@@ -342,13 +395,15 @@ def history(
         about = [f"w:{viewer}:{m.id}" for m in page]
         notes = _visible(chat_id, viewer).where(col(RoomMessage.key).in_(about), col(RoomMessage.is_deleted).is_(False))
         page += session.exec(notes).all()
-    return _shown(session, chat_id, sorted(page, key=lambda m: _id(m.id)))
+    return _shown(session, vault, chat_id, sorted(page, key=lambda m: _id(m.id)))
 
 
-def changes_since(session: Session, chat_id: int, since: int, *, limit: int = MOST_CHANGES) -> list[Shown]:
+def changes_since(
+    session: Session, vault: Vault, chat_id: int, since: int, *, limit: int = MOST_CHANGES
+) -> list[Shown]:
     """What changed after `since`, in the order of the changes, whoever may see it: the caller asks `visible_to`."""
     newer = select(RoomMessage).where(RoomMessage.chat_id == chat_id, RoomMessage.change > since)
-    return _shown(session, chat_id, session.exec(newer.order_by(col(RoomMessage.change)).limit(limit)).all())
+    return _shown(session, vault, chat_id, session.exec(newer.order_by(col(RoomMessage.change)).limit(limit)).all())
 
 
 def versions(session: Session, chat_ids: Collection[int]) -> dict[int, int]:
@@ -437,6 +492,15 @@ def _ours(session: Session, chat_id: int, message_id: str) -> RoomMessage | None
     return found
 
 
+def _sealed(vault: Vault, payload: str) -> bytes:
+    return vault.seal(payload, purpose=SEALED_FOR)
+
+
+def _opened(vault: Vault, sealed: bytes) -> str:
+    """Of a message that was taken away: an empty one."""
+    return vault.open_text(sealed, purpose=SEALED_FOR) if sealed else "{}"
+
+
 def _with_file_of(before: str, payload: str) -> str:
     """`payload`, with the file of the one before it when it names none."""
     file = json.loads(before).get("file")
@@ -447,7 +511,7 @@ def _with_file_of(before: str, payload: str) -> str:
 
 
 def _hide(message: RoomMessage, change: int) -> None:
-    message.change, message.is_deleted, message.payload, message.file_id = change, True, "{}", None
+    message.change, message.is_deleted, message.sealed_payload, message.file_id = change, True, b"", None
 
 
 def _visible(chat_id: int, viewer: int | None) -> SelectOfScalar[RoomMessage]:
@@ -456,9 +520,11 @@ def _visible(chat_id: int, viewer: int | None) -> SelectOfScalar[RoomMessage]:
     return select(RoomMessage).where(RoomMessage.chat_id == chat_id, allowed)
 
 
-def _shown(session: Session, chat_id: int, messages: Sequence[RoomMessage]) -> list[Shown]:
+def _shown(session: Session, vault: Vault, chat_id: int, messages: Sequence[RoomMessage]) -> list[Shown]:
     duties = _duties(session, chat_id, {m.account_id for m in messages if m.account_id is not None})
-    quoted = _quoted(session, chat_id, {int(m.reply_to) for m in messages if m.reply_to and m.reply_to.isdecimal()})
+    quoted = _quoted(
+        session, vault, chat_id, {int(m.reply_to) for m in messages if m.reply_to and m.reply_to.isdecimal()}
+    )
     return [
         Shown(
             id=_id(m.id),
@@ -466,7 +532,7 @@ def _shown(session: Session, chat_id: int, messages: Sequence[RoomMessage]) -> l
             key=m.key,
             account_id=m.account_id,
             only_account_id=m.only_account_id,
-            payload=m.payload,
+            payload=_opened(vault, m.sealed_payload),
             file_id=m.file_id,
             reply_to=m.reply_to,
             is_deleted=m.is_deleted,
@@ -478,19 +544,19 @@ def _shown(session: Session, chat_id: int, messages: Sequence[RoomMessage]) -> l
     ]
 
 
-def _quoted(session: Session, chat_id: int, ids: Collection[int]) -> dict[str, str]:
+def _quoted(session: Session, vault: Vault, chat_id: int, ids: Collection[int]) -> dict[str, str]:
     """Payloads by message id. What only one person may see is quoted to nobody."""
     if not ids:
         return {}
     rows = session.exec(
-        select(RoomMessage.id, RoomMessage.payload).where(
+        select(RoomMessage.id, RoomMessage.sealed_payload).where(
             RoomMessage.chat_id == chat_id,
             col(RoomMessage.id).in_(ids),
             col(RoomMessage.only_account_id).is_(None),
             col(RoomMessage.is_deleted).is_(False),
         )
     )
-    return {str(found): payload for found, payload in rows}
+    return {str(found): _opened(vault, sealed) for found, sealed in rows}
 
 
 def _duties(session: Session, chat_id: int, account_ids: Collection[int]) -> dict[int, RoleName]:

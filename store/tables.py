@@ -704,8 +704,8 @@ class RoomMessage(Table, table=True):
     """Who wrote it; None: we did."""
     only_account_id: int | None = Field(default=None, foreign_key="account.id")
     """Shown to this account alone."""
-    payload: str = Field(sa_type=Text)
-    """JSON as in `content`."""
+    sealed_payload: bytes = Field(sa_type=LargeBinary)
+    """JSON as in `content`; nothing once the message is taken away."""
     file_id: int | None = Field(default=None, foreign_key="stored_file.id")
     reply_to: str | None = None
     is_deleted: bool = False

@@ -34,7 +34,7 @@ from adapters.contract import (
     Rejected,
     Sent,
 )
-from adapters.telegram import incoming, outgoing
+from adapters.telegram import incoming, outgoing, pictures
 from adapters.telegram.errors import NOT_MODIFIED, NOTHING_TO_DELETE, failure
 from adapters.telegram.request import AiohttpRequest, TooLarge
 from adapters.telegram.settings import Settings
@@ -93,14 +93,22 @@ class TelegramAdapter:
     # ------------------------------------------------------------ what goes out
 
     async def send(self, message: Outbound) -> Sent:
-        reuses = message.file is not None and bool(message.file.ref)
+        message = pictures.as_it_fits(message)
+        if message.file is not None and message.file.ref:
+            try:
+                return await self._post(message, upload=False)
+            except Rejected as refusal:
+                # "Wrong file identifier …": another bot's, or forgotten. Nothing was sent, so the file itself may go.
+                if "file" not in refusal.reason.casefold():
+                    raise
         try:
-            return await self._post(message, upload=not reuses)
+            return await self._post(message, upload=True)
         except Rejected as refusal:
-            # "Wrong file identifier …": another bot's, or forgotten. Nothing was sent, so the file itself may go.
-            if not (reuses and "file" in refusal.reason.casefold()):
+            if not pictures.was_no_photo(message, refusal.reason):
                 raise
-        return await self._post(message, upload=True)
+        # Nothing was sent, so it may go in another way. Its name is not kept: it would not pass as a photo's.
+        sent = await self._post(pictures.as_document(message), upload=True)
+        return Sent(sent.message_id)
 
     async def _post(self, message: Outbound, *, upload: bool) -> Sent:
         method, parameters = outgoing.post(message, upload=upload)

@@ -61,11 +61,11 @@ def failure(error: TelegramError) -> SendFailure:
             return Throttled(wait if isinstance(wait, timedelta) else timedelta(seconds=wait), reason)
         case ChatMigrated(new_chat_id=new):
             return ChatMoved(str(new), reason)
-        case InvalidToken() | EndPointNotFound():  # 401 and 404; a wrong address of the API is a 404 too
-            return AdapterBroken(reason)
-        case Forbidden() | BadRequest() if isinstance(error.__cause__, TelegramError):
-            # Refused without the Bot API's JSON: by something in between, which says nothing about the chat.
+        case InvalidToken() | EndPointNotFound() | Forbidden() | BadRequest() if _is_from_elsewhere(error):
+            # Refused without the Bot API's JSON: by something in between, which knows neither the token nor the chat.
             return NotSent(reason)
+        case InvalidToken() | EndPointNotFound():  # 401 and 404
+            return AdapterBroken(reason)
         case Forbidden():
             return NoRightToWrite(reason) if _tells(error, NO_RIGHT) else ChatGone(reason)
         case BadRequest() if _tells(error, NO_RIGHT):
@@ -84,6 +84,12 @@ def failure(error: TelegramError) -> SendFailure:
             return NotSent(reason)
         case _:  # 5xx, time-outs, cut answers, and a 200 whose body cannot be read
             return OutcomeUnknown(reason)
+
+
+def _is_from_elsewhere(error: TelegramError) -> bool:
+    """The library raises from its failure to read the answer; over a 401 or 404 it raises a second time."""
+    first = error.__cause__ if isinstance(error.__cause__, InvalidToken) else error
+    return isinstance(first.__cause__, TelegramError)
 
 
 def _tells(error: TelegramError, marks: tuple[str, ...]) -> bool:

@@ -5,6 +5,7 @@ without its second library (measured).
 """
 
 import json
+from io import BytesIO
 from typing import Any
 from urllib.parse import urlencode
 
@@ -169,7 +170,13 @@ def _body(request_data: RequestData | None) -> tuple[bytes | aiohttp.FormData | 
             value.encode()  # aiohttp would find out while sending
             form.add_field(name, value)
         for name, (filename, content, media_type) in request_data.multipart_data.items():
-            form.add_field(name, content, filename=filename, content_type=media_type)
+            # As a stream: aiohttp would write bytes in one go, and nothing else would run meanwhile.
+            form.add_field(
+                name,
+                BytesIO(content) if isinstance(content, bytes) else content,
+                filename=filename,
+                content_type=media_type,
+            )
     except UnicodeEncodeError as error:
         raise BadRequest("text that is no text") from error
     return form, None

@@ -34,6 +34,7 @@ class Webchat:
         | Can.COUNT_MEMBERS
         | Can.TELL_READ
         | Can.SAFE_TO_REPEAT
+        | Can.HOSTS_ROOMS
     )
     limits = Limits(text=LONGEST, caption=LONGEST)
 
@@ -62,7 +63,8 @@ class Webchat:
         await self._rooms.delete(chat.id, message_id)
 
     async def answer(self, press_id: str, text: str, *, alert: bool) -> None:
-        await self._rooms.whisper(press_id, text)
+        if text:  # an empty answer only ends the waiting, and here nobody waits
+            await self._rooms.whisper(press_id, text)
 
     async def count_members(self, chat: ChatRef) -> int:
         return await self._rooms.count_members(chat.id)

@@ -238,6 +238,17 @@ def test_a_channel_keeps_its_settings_sealed(commune):
     assert token not in listed
 
 
+def test_a_village_imported_later_has_its_room_at_once(commune):
+    commune.does("channel", "add", "webchat", "thu")
+    more = commune.write("more.csv", "Tên bản;Mã\nbản Nà Pheo;na-pheo\nbản Khe Vầu;khe-vau\n")
+    rooms = "SELECT count(*) FROM chat WHERE kind = 'group' AND unit_id IS NOT NULL"
+    commune.does("import", "villages", more, "--dry-run")
+    assert commune.rows(rooms) == [(0,)]
+    for _ in range(2):
+        commune.does("import", "villages", more)
+        assert commune.rows(rooms) == [(3,)], "those without one from before too"
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

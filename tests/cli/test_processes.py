@@ -79,8 +79,10 @@ def test_the_demo_serves_its_commune_and_keeps_it(bare, port):
     assert bare.rows(counts, "thu/loa.db") == loaded
     assert bare.rows("SELECT count(*) FROM one_time_code", "thu/loa.db") == [(1,)]
 
-    with demo(bare, port, "--reset") as service:
-        assert "giữ dữ liệu" not in "\n".join(service.said)
+    # Loaded anew; that it cannot serve then spares the test a third start.
+    with socket.create_server(("127.0.0.1", port)):
+        assert "đang được dùng" in bare.refuses("demo", "--data", "thu", "--port", port, "--reset")
+    assert bare.rows(counts, "thu/loa.db") == loaded
     assert bare.rows("SELECT count(*) FROM one_time_code", "thu/loa.db") == [(0,)]
 
 
@@ -129,16 +131,32 @@ def test_a_service_without_a_database_says_what_to_run(loa):
 # ---------------------------------------------------------------- the doctor
 
 
-async def examined(loa, base_url, token, **environment):
+def channel_of(base_url, token):
+    return {"ADAPTERS": "webchat,telegram", "TELEGRAM_BOT_TOKEN": token, "TELEGRAM_API_BASE_URL": base_url}
+
+
+def told_by(output, code):
+    told = json.loads(output)
+    assert told["ok"] is (code == 0)
+    return {check["subject"]: check for check in told["checks"]}, code
+
+
+async def examined_here(loa, monkeypatch, base_url, token, **environment):
+    """The same in this process, which need not start one."""
+    for name, value in {**channel_of(base_url, token), **environment}.items():
+        monkeypatch.setenv(name, value)
+    result = await asyncio.to_thread(loa.run, "doctor", "--json")
+    assert result.stderr == ""
+    return told_by(result.stdout, result.exit_code)
+
+
+async def examined(loa, base_url, token):
     """What `loa doctor --json` says of the channel telegram:main, and its exit code."""
     given = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(sys.path),
         "LOA_SECRET_KEY": KEY,
-        "ADAPTERS": "webchat,telegram",
-        "TELEGRAM_BOT_TOKEN": token,
-        "TELEGRAM_API_BASE_URL": base_url,
-        **environment,
+        **channel_of(base_url, token),
     }
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "cli", "doctor", "--json"),
@@ -149,9 +167,7 @@ async def examined(loa, base_url, token, **environment):
     )
     out, err = await process.communicate()
     assert err == b""
-    told = json.loads(out)
-    assert told["ok"] is (process.returncode == 0)
-    return {check["subject"]: check for check in told["checks"]}, process.returncode
+    return told_by(out, process.returncode)
 
 
 async def test_the_doctor_tells_a_good_token(commune):
@@ -163,18 +179,19 @@ async def test_the_doctor_tells_a_good_token(commune):
     assert code == 0
 
 
-async def test_the_doctor_tells_a_wrong_token_from_a_messenger_out_of_reach(commune, port):
+async def test_the_doctor_tells_a_wrong_token_from_a_messenger_out_of_reach(commune, port, monkeypatch):
     async with serving() as stub:
-        checks, code = await examined(commune, stub.base_url, "1000002:not-ours")
+        checks, code = await examined_here(commune, monkeypatch, stub.base_url, "1000002:not-ours")
         wrong = checks["Kênh telegram:main"]
         assert (wrong["level"], code) == ("broken", 1)
         assert "mã truy cập sai" in wrong["words"]
 
         proxy = f"http://127.0.0.1:{port}"
-        checks, code = await examined(commune, stub.base_url, stub.token, TELEGRAM_PROXY=proxy)
+        checks, code = await examined_here(commune, monkeypatch, stub.base_url, stub.token, TELEGRAM_PROXY=proxy)
         assert code == 1
         assert "máy chủ trung gian" in checks["Kênh telegram:main"]["mend"]
-    checks, code = await examined(commune, f"http://127.0.0.1:{port}/bot", stub.token)
+    nowhere = f"http://127.0.0.1:{port}/bot"
+    checks, code = await examined_here(commune, monkeypatch, nowhere, stub.token, TELEGRAM_PROXY="")
     far = checks["Kênh telegram:main"]
     assert (far["level"], code) == ("broken", 1)
     assert "không tới được" in far["words"]

@@ -1,20 +1,37 @@
 """The whole engine, opened as the service opens it, with the web chat as its messenger."""
 
 import asyncio
+import json
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import create_engine, text
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
+from adapters.contract import Inbound
 from bot.settings import Settings
+from scheduler import hosting
 from scheduler.runtime import open_runtime
-from store import migrations, outbox, rooms
+from store import events, migrations, outbox, rooms
 from store.schema import SchemaMismatch
 from store.store import StoreInUse
-from store.tables import Channel, Lane, Outbox, RoomMessage, State, Unit, UnitKind
-from tests.scheduler.world import until, words
+from store.tables import (
+    Channel,
+    Chat,
+    ChatKind,
+    EventState,
+    InboundEvent,
+    Lane,
+    Outbox,
+    Reach,
+    State,
+    Unit,
+    UnitKind,
+)
+from tests import postgres
+from tests.scheduler.messenger import Messenger
+from tests.scheduler.world import World, until, words
 
 SECRET = "a secret of the tests, long enough to be one"
 
@@ -70,9 +87,7 @@ async def is_sent(runtime):
 
 
 async def shown(runtime, chat):
-    return await runtime.store.read(
-        lambda session: session.exec(select(RoomMessage.payload).where(RoomMessage.chat_id == chat)).all()
-    )
+    return [message.payload for message in await runtime.store.read(rooms.history, runtime.vault, chat, None)]
 
 
 async def test_what_is_queued_is_shown_in_the_room_and_the_browsers_are_told(settings):
@@ -186,3 +201,122 @@ async def test_a_channel_kept_as_a_row_is_opened_with_its_own_settings(settings)
         await runtime.store.write(add)
     async with open_runtime(settings()) as runtime:
         assert set(runtime.channels) == {("webchat", "main"), ("webchat", "xa-khac")}
+
+
+async def test_every_village_of_today_gets_its_room_without_being_asked(settings):
+    async with open_runtime(settings(), work=False) as runtime:
+        first, closed = await a_village(runtime, "ban-1"), await a_village(runtime, "ban-cu", valid_to=date(2026, 1, 1))
+    async with open_runtime(settings()) as runtime:
+        await until(lambda: rooms_of(runtime))
+        hosts = [runtime.channels["webchat", "main"].id]
+        second = await a_village(runtime, "ban-2")
+        assert await hosting.keep_rooms(runtime.store, runtime.vault, hosts, now=runtime.clock()) == 1
+        assert await hosting.keep_rooms(runtime.store, runtime.vault, hosts, now=runtime.clock()) == 0
+        assert await rooms_of(runtime) == [first, second]
+        assert closed not in await rooms_of(runtime)
+        assert [group.code for group in await runtime.store.read(rooms.groups, hosts[0])] == ["ban-1", "ban-2"]
+
+
+async def a_village(runtime, code, **more):
+    def build(session: Session) -> int | None:
+        unit = Unit(
+            kind=UnitKind.VILLAGE, path="/1/", name=code, folded=code, code=code, valid_from=date(2025, 7, 1), **more
+        )
+        session.add(unit)
+        session.flush()
+        return unit.id
+
+    return await runtime.store.write(build)
+
+
+async def rooms_of(runtime):
+    """The villages that have one."""
+    return await runtime.store.read(
+        lambda session: list(
+            session.exec(select(Chat.unit_id).where(Chat.kind == ChatKind.GROUP).order_by(col(Chat.unit_id))).all()
+        )
+    )
+
+
+# ---------------------------------------------------------------- on PostgreSQL
+
+
+@pytest.fixture
+def on_postgres(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    server = postgres.server()
+    with server.fresh(server.template("migrated", lambda url: migrations.upgrade(url) and None)) as url:
+        yield Settings(database_url=url, secret_key=SecretStr(SECRET), ADAPTERS=("webchat",))
+
+
+@pytest.mark.postgres
+async def test_the_engine_sends_and_handles_on_postgresql(on_postgres, caplog):
+    messenger = Messenger()
+    async with open_runtime(on_postgres) as runtime:
+        world = World(runtime.store)
+        await world.settle(villages=2, groups=6)
+        channel = world.channels[0]
+        (chat, *_) = world.chats
+        notice = await world.publish("Mời họp", "Phần hai")
+        async with world.draining(messenger, alone=False):
+            await until(lambda: all_sent(world, 12))
+        reached = [await world.one(Reach, (notice, village)) for village in world.villages]
+        assert [(line.chats, line.sent) for line in reached] == [(3, 3), (3, 3)]
+        assert messenger.texts("chat 1") == ["Mời họp", "Phần hai"]
+        assert await until(lambda: rooms_of_channel(runtime, "webchat")) == world.villages
+
+        # The web chat's own: a resident writes to us in private, and is answered.
+        assert channel != runtime.channels["webchat", "main"].id
+        hello = {
+            "id": "1",
+            "room": "p:someone",
+            "kind": "message",
+            "message": "1",
+            "from": "someone",
+            "title": "",
+            "at": "2026-11-21T08:00:00+07:00",
+            "text": "/trogiup",
+        }
+        here = runtime.channels["webchat", "main"]
+        body = json.dumps(hello).encode()
+        (raw,) = here.adapter.identify(Inbound({}, body))
+        await runtime.store.write(rooms.ensure_account, runtime.vault, here.id, "someone", now=runtime.clock())
+        row = events.row(here.id, raw.event_id, "key", runtime.vault.seal(raw.body), now=runtime.clock())
+        await runtime.store.append(events.accept(runtime.store.dialect), [row])
+        runtime.nudge_inbox()
+        await until(lambda: is_answered(runtime))
+        assert chat not in await answered_chats(runtime)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+async def all_sent(world, count):
+    return await world.states() == {State.SENT: count}
+
+
+async def rooms_of_channel(runtime, adapter):
+    return await runtime.store.read(
+        lambda session: list(
+            session.exec(
+                select(Chat.unit_id)
+                .join(Channel, col(Channel.id) == Chat.channel_id)
+                .where(Channel.adapter == adapter, Chat.kind == ChatKind.GROUP)
+                .order_by(col(Chat.unit_id))
+            ).all()
+        )
+    )
+
+
+async def is_answered(runtime):
+    states = await runtime.store.read(
+        lambda session: (
+            session.exec(select(InboundEvent.state)).all()
+            + session.exec(select(Outbox.state).where(Outbox.lane == Lane.REPLY)).all()
+        )
+    )
+    return len(states) >= 2 and set(states) == {EventState.DONE, State.SENT}
+
+
+async def answered_chats(runtime):
+    return await runtime.store.read(
+        lambda session: session.exec(select(Outbox.chat_id).where(Outbox.lane == Lane.REPLY)).all()
+    )

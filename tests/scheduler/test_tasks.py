@@ -9,8 +9,8 @@ from sqlalchemy import select
 from bot.house import House
 from bot.later import later
 from scheduler.tasks import ATTEMPTS, Tasks
-from store.tables import Dialog, InboundEvent, OneTimeCode, State, Task, WebSession
-from tests.scheduler.world import NOW, VAULT, table
+from store.tables import Attempt, Dialog, InboundEvent, OneTimeCode, Outbox, State, Task, WebSession
+from tests.scheduler.world import NOW, VAULT, rows_of, table
 
 task_rows = table(Task)
 
@@ -116,16 +116,26 @@ async def test_the_house_is_kept(world, doer):
         received_at=old,
         done_at=old,
     )
+    for name, at in (("old", old), ("new", NOW)):
+        await world.put(Attempt, key=name, count=1, first_at=at)
     await world.publish("một", life=timedelta(minutes=-1))
+    world.now = NOW - timedelta(days=31)
+    await world.say(0, "rất cũ", "phần hai")
+    world.now = NOW
+    await world.say(0, "được", "lạc")
+    (lost,) = await world.rows(rows_of.c.key == "say:được", rows_of.c.part == 1)
+    await world.change(Outbox, lost.id, state=State.FAILED)
     tasks = doer.tasks()
     await tasks.sweep(NOW)
-    assert await world.states() == {State.EXPIRED: 1}
+    states = [(row.notice_id is None, row.state) for row in await world.rows()]
+    assert states == [(False, State.EXPIRED), (True, State.FAILED), (True, State.CANCELLED)]
     kept = await world.do(
         lambda c: (
             c.execute(select(table(WebSession).c.token_key)).scalars().all(),
             c.execute(select(table(OneTimeCode).c.code_key)).scalars().all(),
             c.execute(select(table(InboundEvent).c.sealed_body)).scalars().all(),
             c.execute(select(table(Dialog))).all(),
+            c.execute(select(table(Attempt).c.key)).scalars().all(),
         )
     )
-    assert kept == (["new"], ["new"], [None], [])
+    assert kept == (["new"], ["new"], [None], [], ["new"])

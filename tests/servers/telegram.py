@@ -181,7 +181,8 @@ async def _read(request: web.Request) -> Call:
     if request.content_type == "multipart/form-data":
         for name, value in (await request.post()).items():
             if isinstance(value, web.FileField):
-                uploads[name] = Upload(value.filename, value.content_type, value.file.read())
+                with value.file as content:
+                    uploads[name] = Upload(value.filename, value.content_type, content.read())
             else:
                 parameters[name] = str(value)
     elif request.content_type == "application/json":

@@ -11,6 +11,7 @@ from aiohttp import web
 from telegram import Bot, InlineKeyboardButton, InlineKeyboardMarkup, Update
 from telegram.error import BadRequest, ChatMigrated, Forbidden, RetryAfter
 
+import adapters.telegram  # noqa: F401 - sets how the library tells times
 from tests.servers.telegram import TOKEN, serving
 from tests.servers.telegram_limits import Limiter, busiest
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import threading
 from collections import Counter
 from datetime import timedelta
 
@@ -508,6 +509,92 @@ async def test_a_press_proves_what_nobody_knew(world):
     assert (await figures(world, notice)).sent == 1
 
 
+async def test_a_reply_and_an_edit_have_a_life_of_their_own(world):
+    await world.settle(groups=2)
+    await world.publish("một", life=timedelta(hours=1))
+    epoch = await take(world)
+    works = await claim(world, epoch)
+    await begin(world, works, epoch)
+    await record(world, works, epoch)
+    await world.say(0, "trả lời")
+    world.now += timedelta(hours=2)  # the notice would not be sent any more, its buttons are there to be pressed
+    await world.store.write_core(outbox.put_edit, works[1].id, words("1"), now=world.now)
+    assert await world.store.write_core(outbox.expire, now=world.now) == 0
+    assert [work.payload for work in await claim(world, epoch)] == [words("trả lời"), words("1")]
+    await world.store.write_core(outbox.release, world.channels[0], epoch)
+    assert await world.store.write_core(outbox.expire, now=world.now + outbox.LIFE) == 2
+
+
+async def test_an_edit_that_waits_lives_as_long_as_its_newest_words(world):
+    await world.settle(groups=1)
+    await world.say(0, "0")
+    (post,) = await world.rows()
+    for hours in (0, 23):
+        at = NOW + timedelta(hours=hours)
+        await world.store.write_core(outbox.put_edit, post.id, words(str(hours)), now=at)
+    (edit,) = await world.rows(rows_of.c.action == "edit")
+    assert edit.expires_at == NOW + timedelta(hours=23) + outbox.LIFE
+
+
+@pytest.mark.parametrize("fate", [Step.REFUSED, Step.LOST])
+async def test_what_waits_for_a_lost_reply_is_cancelled_and_keeps_no_channel_awake(world, fate):
+    await world.settle(groups=3)
+    await world.say(0, "một", "hai")
+    await world.say(1, "được", "tiếp")
+    (lost, *_) = await world.rows()
+    await world.store.write_core(outbox.put_edit, lost.id, words("1"), now=world.now)
+    epoch = await take(world)
+    works = await claim(world, epoch)
+    await begin(world, works, epoch)
+    await record(world, works[:1], epoch, fate, error=Failure.REJECTED)
+    await world.store.write_core(outbox.release, world.channels[0], epoch)
+    assert await world.store.write_core(outbox.waiting_channels, now=world.now) == []  # all of it waits for something
+    await record(world, works[1:], epoch)
+    assert await world.store.write_core(outbox.waiting_channels, now=world.now) == world.channels
+    assert await world.store.write_core(outbox.cancel_stranded) == 2
+    states = [(row.chat_id, row.state) for row in await world.rows(rows_of.c.state == State.CANCELLED)]
+    assert states == [(lost.chat_id, State.CANCELLED)] * 2
+
+
+async def test_parts_of_a_notice_wait_for_a_persons_decision_and_wake_nobody(world):
+    await world.settle(groups=1)
+    await world.publish("một", "hai")
+    epoch = await take(world)
+    works = await claim(world, epoch)
+    await begin(world, works, epoch)
+    await record(world, works, epoch, Step.REFUSED, error=Failure.REJECTED)
+    assert await world.store.write_core(outbox.cancel_stranded) == 0
+    assert await world.store.write_core(outbox.waiting_channels, now=world.now) == []
+    await world.store.write_core(outbox.advance, works[0].id, Step.RESEND)
+    assert await world.store.write_core(outbox.waiting_channels, now=world.now) == world.channels
+
+
+async def test_old_replies_are_forgotten_with_their_words_and_notices_stay(world):
+    await world.settle(groups=2)
+    await world.publish("thông báo")
+    await world.say(0, "cũ", "phần hai")
+    await world.say(1, "còn chờ", not_before=NOW + timedelta(days=60))
+    (post,) = await world.rows(rows_of.c.notice_id.is_(None), rows_of.c.part == 1, rows_of.c.chat_id == world.chats[0])
+    await world.store.write_core(outbox.put_edit, post.id, words("sửa"), now=NOW)
+    epoch = await take(world)
+    while works := await claim(world, epoch):
+        await begin(world, works, epoch)
+        await record(world, works, epoch)
+    fresh = NOW + timedelta(days=31)
+    world.now = fresh
+    await world.say(0, "mới")
+    forget = {"before": fresh - timedelta(days=30), "limit": 2}
+    dropped = []
+    while count := await world.store.write_core(outbox.forget_replies, **forget):
+        dropped.append(count)
+    assert sum(dropped) == 3
+    said = await world.do(lambda c: c.execute(select(table(Content).c.payload)).scalars().all())
+    assert sorted(said) == sorted([words("thông báo"), words("còn chờ"), words("mới"), "{}", "{}", "{}"])
+    # The message is still there to be pressed.
+    await world.store.write_core(outbox.put_edit, post.id, words("nữa"), now=fresh)
+    assert await world.rows(rows_of.c.target_id == post.id) == []
+
+
 async def test_what_outlived_its_notice_expires(world):
     await world.settle(groups=3)
     notice = await world.publish("một", life=timedelta(hours=1))
@@ -659,6 +746,66 @@ async def test_households_are_counted_once_over_all_chats_by_their_best_grade(wo
     assert (line.card, line.number, line.head, line.visit) == (1, 0, 1, 1)
     assert (line.unlinked, line.join, line.absent, line.help) == (1, 0, 1, 1)
     assert (await figures(world, notice, 0)).unlinked == 0
+
+
+async def test_erased_accounts_are_still_so_many(world):
+    await world.settle(villages=2, groups=2)
+    village = await enrol(world, households=5)
+    notice = await world.publish("một")
+    receipts = table(Receipt)
+    for account in (1, 2, 3):
+        await answer(world, notice, village, account=account, said=Answer.JOIN)
+
+    def erase(connection):
+        for account in (1, 2):
+            gone = update(receipts).where(receipts.c.account_id == account)
+            connection.execute(gone.values(account_id=None, who=f"x:{account}"))
+        reach.recount(connection, [(notice, village)])
+
+    await world.store.write_core(erase)
+    line = await figures(world, notice)
+    assert (line.unlinked, line.join) == (3, 3)
+
+
+@pytest.fixture
+async def on_postgres():
+    server = postgres.server()
+    with server.fresh(server.template("outbox", _prepare)) as url:
+        store = open_store(url, owner=True)
+        yield World(store)
+        await store.aclose()
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("line", ["there", "not there yet"])
+async def test_two_who_count_at_once_miss_nothing_of_each_other(on_postgres, line):
+    world = on_postgres
+    await world.settle(villages=1, groups=2, channels=2)
+    village = world.villages[0]
+    notice = await world.publish("một")
+    works, epochs = [], []
+    for channel in (0, 1):
+        epochs.append(await take(world, channel=channel))
+        (work,) = await claim(world, epochs[-1], channel=channel)
+        await begin(world, [work], epochs[-1])
+        works.append(work)
+    if line == "not there yet":
+        await world.store.write_core(lambda connection: connection.execute(text("DELETE FROM reach")) and None)
+    together = threading.Barrier(2, timeout=20)
+
+    def press_and_send(connection, number):
+        """Both have written what they count before either counts."""
+        seen = {"notice_id": notice, "kind": ReceiptKind.ACKNOWLEDGED, "unit_id": village, "first_at": NOW, "at": NOW}
+        connection.execute(insert(table(Receipt)).values(**seen, who=f"a:{number}", answer=Answer.GOT_IT))
+        sent = update(rows_of).where(rows_of.c.id == works[number].id).values(state=State.SENT)
+        connection.execute(sent)
+        together.wait()
+        reach.recount(connection, [(notice, village)])
+        reach.recount_rows(connection, [works[number].id])
+
+    await asyncio.gather(*(world.store.write_core(press_and_send, number) for number in (0, 1)))
+    found = await figures(world, notice, 0)
+    assert (found.unlinked, found.sent, found.chats) == (2, 2, 2)
 
 
 async def test_a_changed_register_changes_the_figures(world):

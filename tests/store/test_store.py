@@ -657,6 +657,41 @@ def other_way_round(first: str, second: str, meeting: threading.Barrier, tries: 
 
 
 @pytest.mark.postgres
+@pytest.mark.postgres
+async def test_two_who_make_the_same_thing_get_the_one_thing(postgres_store):
+    together = threading.Barrier(2, timeout=WITHIN)
+    looks = []
+
+    def found_or_made(session, word):
+        known = session.exec(choose(Entry.id).where(Entry.word == word)).first()
+        looks.append(known)
+        if len(looks) <= 2:
+            together.wait()  # both have looked, and found nothing
+        if known is not None:
+            return known
+        entry = add_entry(session, word)
+        session.flush()
+        return entry.id
+
+    one, other = await asyncio.gather(*(postgres_store.write(found_or_made, "một") for _ in range(2)))
+    assert one == other
+    assert len(looks) == 3
+
+
+@pytest.mark.postgres
+async def test_what_is_there_already_is_said_after_few_tries(postgres_store):
+    tries = []
+
+    def insist(connection):
+        tries.append(1)
+        add(connection, "one")
+
+    await postgres_store.write_core(add, "one")
+    with pytest.raises(IntegrityError):
+        await postgres_store.write_core(insist)
+    assert len(tries) == 3
+
+
 async def test_a_deadlock_is_tried_again(postgres_store):
     for word in ("a", "b"):
         await postgres_store.write_core(add, word)

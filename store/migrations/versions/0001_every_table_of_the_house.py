@@ -555,7 +555,7 @@ def upgrade() -> None:
         sa.Column("change", sa.Integer(), nullable=False),
         sa.Column("account_id", sa.Integer(), nullable=True),
         sa.Column("only_account_id", sa.Integer(), nullable=True),
-        sa.Column("payload", sa.Text(), nullable=False),
+        sa.Column("sealed_payload", sa.LargeBinary(), nullable=False),
         sa.Column("file_id", sa.Integer(), nullable=True),
         sa.Column("reply_to", sa.String(), nullable=True),
         sa.Column("is_deleted", sa.Boolean(), nullable=False),

@@ -134,6 +134,63 @@ async def test_a_file_whose_name_telegram_forgot_is_uploaded_again(stub, bot):
     assert len(await shown(stub, chat)) == 1
 
 
+def a_png(width, height, size=100):
+    head = b"\x89PNG\r\n\x1a\n" + (13).to_bytes(4) + b"IHDR" + width.to_bytes(4) + height.to_bytes(4)
+    return head.ljust(size, b"\0")
+
+
+def a_jpeg(width, height):
+    comment = b"\xff\xfe" + (12).to_bytes(2) + b"0123456789"
+    frame = b"\xff\xff\xc2" + (11).to_bytes(2) + b"\x08" + height.to_bytes(2) + width.to_bytes(2) + b"\x01\x11\0"
+    return b"\xff\xd8" + comment + frame + b"\xff\xda" + bytes(50)
+
+
+@pytest.mark.parametrize(
+    ("content", "method"),
+    [
+        pytest.param(a_png(5000, 5000), "sendphoto", id="as large as may be"),
+        pytest.param(a_png(5001, 5000), "senddocument", id="sides too long"),
+        pytest.param(a_jpeg(4000, 3000), "sendphoto", id="a phone's picture"),
+        pytest.param(a_jpeg(8160, 6120), "senddocument", id="a good phone's picture"),
+        pytest.param(a_jpeg(2001, 100), "senddocument", id="too narrow"),
+        pytest.param(a_png(800, 600, 10_000_001), "senddocument", id="too many bytes"),
+        pytest.param(b"GIF89a", "sendphoto", id="a kind that we cannot measure"),
+        pytest.param(b"\xff\xd8\xff\xe0", "sendphoto", id="half a head"),
+        pytest.param(a_jpeg(0, 0), "sendphoto", id="no size"),
+    ],
+)
+async def test_a_picture_too_large_for_a_photo_goes_as_a_document(stub, bot, content, method):
+    chats = await stub.control.groups(2)
+    first = await bot.send(a_notice(chats[0], file=a_file(FileKind.PHOTO, content=content), buttons=BUTTONS))
+    second = await bot.send(a_notice(chats[1], file=a_file(FileKind.PHOTO, content=content, ref=first.file_ref)))
+    assert first.file_ref == second.file_ref
+    assert [one.method for one in stub.control.seen] == [method] * 2
+    assert len(stub.control.bot().files) == 1
+    [message] = await shown(stub, chats[0])
+    assert message["caption"] == "Thông báo cắt điện"
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (400, "Bad Request: PHOTO_INVALID_DIMENSIONS"),
+        (400, "Bad Request: file is too big"),
+        (413, "Request Entity Too Large"),
+    ],
+)
+async def test_a_photo_that_is_refused_as_one_goes_as_a_document_once(stub, bot, status, words):
+    [chat] = await stub.control.groups()
+    await stub.control.fault(method="sendPhoto", status=status, description=words)
+    sent = await bot.send(a_notice(chat, file=a_file(FileKind.PHOTO)))
+    assert [one.method for one in stub.control.seen] == ["sendphoto", "senddocument"]
+    [message] = await shown(stub, chat)
+    assert (str(message["message_id"]), sent.file_ref) == (sent.message_id, "")
+    await stub.control.fault(method="sendPhoto", status=status, description=words)
+    await stub.control.fault(method="sendDocument", status=status, description=words)
+    with pytest.raises(Rejected):
+        await bot.send(a_notice(chat, file=a_file(FileKind.PHOTO)))
+
+
 async def test_a_file_name_cannot_break_the_form(stub, bot):
     [chat] = await stub.control.groups()
     await bot.send(a_notice(chat, file=a_file(name='../a"b\r\nX-Evil: 1\\c.pdf')))

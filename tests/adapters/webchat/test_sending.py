@@ -27,7 +27,9 @@ def adapter(house) -> Any:
 
 async def shown(house):
     chat_id = (await group_of(house)).id
-    return [of_payload(message.payload) for message in await house.store.read(rooms.history, chat_id, None)]
+    return [
+        of_payload(message.payload) for message in await house.store.read(rooms.history, house.vault, chat_id, None)
+    ]
 
 
 async def test_the_same_key_shows_one_message_however_often_it_is_sent(house, adapter):
