@@ -1,10 +1,11 @@
 """Who is asking: the sign-in cookie of the console with its CSRF token, and the bearer tokens of the REST interface."""
 
 import hmac
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import wraps
+from math import ceil
 from secrets import token_urlsafe
 
 from sqlmodel import Session, select
@@ -13,8 +14,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from api.errors import FormTooOld, SignInNeeded, TokenWanted
-from api.passwords import matches
-from api.state import address_of, runtime
+from api.state import address_of, passwords, runtime
 from bot.permissions import Actor, Duty, actor_of
 from store import attempts, sessions
 from store.crypto import Vault
@@ -65,7 +65,6 @@ class Refusal:
 
 
 WRONG = Refusal("Tên đăng nhập hoặc mật khẩu chưa đúng.")
-TOO_OFTEN = Refusal("Đăng nhập sai nhiều lần. Hãy thử lại sau 15 phút.")
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -163,27 +162,30 @@ async def sign_in(request: Request, username: str, password: str) -> Welcome | R
     house = runtime(request)
     name = username.strip().lower()
     keys = _keys(house.vault, name, address_of(request))
-    now = house.clock()
-    person, may_try = await house.store.read(_person_if_may_try, name, keys, now)
-    if not may_try:
-        return TOO_OFTEN
-    if not await matches(person.password_hash if person else None, password) or person is None or person.id is None:
-        may_try = await house.store.write(_failed, keys, house.clock())
-        return WRONG if may_try else TOO_OFTEN
-    return Welcome(await open_session(request, person.id, forgive=next(iter(keys))))
+    if wait := await house.store.read(attempts.wait, keys, now=house.clock()):
+        return too_often(wait)
+    # Counted before the password is looked at: as many as are sent at once are as many tries.
+    if wait := await house.store.write(attempts.take, keys, now=house.clock()):
+        return too_often(wait)
+    person_id, password_hash = await house.store.read(_named, name)
+    if not await passwords(request).matches(password_hash, password) or person_id is None:
+        wait = await house.store.read(attempts.wait, keys, now=house.clock())
+        return too_often(wait) if wait else WRONG
+    await house.store.write(_right, keys, house.clock())
+    return Welcome(await open_session(request, person_id))
 
 
-async def open_session(request: Request, person_id: int, *, forgive: str = "") -> str:
+async def open_session(request: Request, person_id: int) -> str:
     """Sign the person in; returns the cookie's value, which is kept nowhere."""
     house = runtime(request)
     cookie = token_urlsafe(32)
-    await house.store.write(_open, session_key(house.vault, cookie), person_id, forgive, house.clock())
+    token_key = session_key(house.vault, cookie)
+    await house.store.write(sessions.open_session, token_key, person_id, now=house.clock())
     return cookie
 
 
-def _open(session: Session, token_key: str, person_id: int, forgive: str, now: datetime) -> None:
-    attempts.succeeded(session, forgive)
-    sessions.open_session(session, token_key, person_id, now=now)
+def too_often(wait: timedelta) -> Refusal:
+    return Refusal(f"Đăng nhập sai nhiều lần. Hãy thử lại sau {ceil(wait / timedelta(minutes=1))} phút.")
 
 
 def _keys(vault: Vault, name: str, address: str) -> dict[str, int]:
@@ -195,16 +197,18 @@ def _keys(vault: Vault, name: str, address: str) -> dict[str, int]:
     }
 
 
-def _person_if_may_try(session: Session, name: str, keys: Iterable[str], now: datetime) -> tuple[Person | None, bool]:
-    named = select(Person).where(Person.username == name, Person.is_active, Person.password_hash != "")
-    return session.exec(named).first(), all(attempts.may_try(session, key, now=now) for key in keys)
+def _named(session: Session, name: str) -> tuple[int | None, str | None]:
+    """The person's id and password hash; nothing for a name that cannot sign in."""
+    named = select(Person.id, Person.password_hash).where(
+        Person.username == name, Person.is_active, Person.password_hash != ""
+    )
+    return session.exec(named).first() or (None, None)
 
 
-def _failed(session: Session, keys: Mapping[str, int], now: datetime) -> bool:
-    """Count the wrong try; returns whether the next one may be made."""
-    for key, allowed in keys.items():
-        attempts.failed(session, key, now=now, allowed=allowed)
-    return all(attempts.may_try(session, key, now=now) for key in keys)
+def _right(session: Session, keys: Mapping[str, int], now: datetime) -> None:
+    """The try was a right one: it counts nowhere, and at this address the wrong ones before it are forgotten."""
+    attempts.give_back(session, keys, now=now)
+    attempts.succeeded(session, next(iter(keys)))
 
 
 # ---------------------------------------------------------------- bearer tokens

@@ -77,10 +77,12 @@ def say(session: Session, visitor: Visitor, said: Words, *, now: datetime) -> tu
         told_files = [
             {"ref": str(file_id), "kind": use.kind.value, "name": use.name, "type": use.media_type, "size": size}
         ]
-    target = rooms.message(session, chat_id, said.reply_to, account_id) if said.reply_to is not None else None
+    vault = visitor.vault
+    target = rooms.message(session, vault, chat_id, said.reply_to, account_id) if said.reply_to is not None else None
     key = f"u:{account_id}:{said.client_id}"
     message_id = rooms.post(
         session,
+        vault,
         chat_id,
         key=key,
         payload=to_payload(Message(plain(said.text), file=use)),
@@ -99,7 +101,7 @@ def say(session: Session, visitor: Visitor, said: Words, *, now: datetime) -> tu
         "files": told_files,
     }
     heard = accept(session, visitor, told, now=now)
-    shown = rooms.by_key(session, chat_id, key)
+    shown = rooms.by_key(session, vault, chat_id, key)
     assert shown is not None
     return shown, heard
 
@@ -109,7 +111,7 @@ def pressed(session: Session, visitor: Visitor, message_id: int, token: str, cli
     place = visitor.place
     if place.chat_id is None:
         return False
-    shown = rooms.message(session, place.chat_id, message_id, place.account_id)
+    shown = rooms.message(session, visitor.vault, place.chat_id, message_id, place.account_id)
     if shown is None or shown.account_id is not None:
         return False
     if token not in {button.token for row in of_payload(shown.payload).buttons for button in row}:
@@ -207,8 +209,10 @@ def unread(session: Session, private_id: int | None, account_id: int | None) -> 
     return rooms.unread(session, private_id, account_id) if private_id is not None and account_id is not None else 0
 
 
-def file_of(session: Session, chat_id: int, message_id: int, viewer: int | None) -> tuple[FileUse, bytes] | None:
-    shown = rooms.message(session, chat_id, message_id, viewer)
+def file_of(
+    session: Session, vault: Vault, chat_id: int, message_id: int, viewer: int | None
+) -> tuple[FileUse, bytes] | None:
+    shown = rooms.message(session, vault, chat_id, message_id, viewer)
     use = of_payload(shown.payload).file if shown else None
     kept = files.load(session, use.file_id) if use else None
     return (use, kept.content) if use and kept else None

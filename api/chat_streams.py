@@ -96,7 +96,7 @@ class Watcher:
         feed = self._feeds[chat_id]
         if feed.is_known and since >= feed.floor:
             return [shown for shown in feed.recent if shown.change > since]
-        return await self._runtime.store.read(rooms.changes_since, chat_id, since)
+        return await self._runtime.store.read(rooms.changes_since, self._runtime.vault, chat_id, since)
 
     async def _watch(self) -> None:
         seen = 0
@@ -121,7 +121,9 @@ class Watcher:
                 for page in feed.pages:
                     page.set()
             while feed.version < version:
-                changes = await self._runtime.store.read(rooms.changes_since, chat_id, feed.version)
+                changes = await self._runtime.store.read(
+                    rooms.changes_since, self._runtime.vault, chat_id, feed.version
+                )
                 if not changes:
                     break
                 feed.add(changes)

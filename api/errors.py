@@ -89,7 +89,7 @@ def answer(
 ) -> Response:
     """The refusal in the form that the caller reads."""
     words = words or WORDS.get(status) or HTTPStatus(status).phrase
-    if request.url.path.startswith(("/api/", "/healthz", "/readyz")):
+    if request.url.path.startswith(("/api/", "/healthz", "/readyz", "/metrics")):
         error: dict[str, Any] = {"code": CODES.get(status, "refused"), "message": words}
         if field:
             error["field"] = field

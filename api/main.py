@@ -4,15 +4,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from argon2 import PasswordHasher
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from api import apidocs, console, errors, health, notices, pages, passwords, reach, webchat, webhooks
+from api import apidocs, console, errors, health, notices, pages, reach, webchat, webhooks
 from api.console.live import Live
 from api.headers import BodyLimit, SecureHeaders
+from api.health import Probe
+from api.passwords import Passwords
 from api.templating import FOREVER, STATIC, environment
 from bot.settings import Settings
 from scheduler.runtime import open_runtime
@@ -28,12 +31,15 @@ class Static(StaticFiles):
         return response
 
 
-def create_app(settings: Settings, *, work: bool = True) -> FastAPI:
-    """The service over HTTP. `work=False`: answer only, drain no channel (another process does)."""
+def create_app(settings: Settings, *, work: bool = True, hasher: PasswordHasher | None = None) -> FastAPI:
+    """The service over HTTP. `work=False`: answer only, drain no channel (another process does).
+
+    `hasher`: what checking a password costs, if not what the library recommends.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        passwords.nobodys()
+        app.state.passwords, app.state.probe = Passwords(hasher), Probe()
         async with open_runtime(settings, work=work) as runtime, Live(runtime.store) as live:
             app.state.runtime, app.state.live = runtime, live
             yield

@@ -11,12 +11,12 @@ from sqlmodel import Session, select
 from api.auth import bearer
 from api.reads import notice_lines, villages_of, visible_notice
 from api.state import runtime
-from bot import notices
+from bot import audiences, notices, unknowns
 from bot.errors import Invalid, NotFound
 from bot.house import House
 from bot.notices import NewNotice
 from bot.permissions import Actor, Duty, issuers_for, village_for, villages_for
-from store.tables import Notice, NoticeKind, NoticeState, Wanted
+from store.tables import Audience, Notice, NoticeKind, NoticeState, Unit, Wanted
 
 PAGE = 50
 
@@ -44,6 +44,9 @@ class NoticeIn(BaseModel):
         default=None, description="Tên cơ quan ra thông báo; bỏ trống là cơ quan đầu tiên của bạn."
     )
     due_at: AwareDatetime | None = Field(default=None, description="Hạn, kèm múi giờ.")
+    audience: str | None = Field(
+        default=None, description="Tên nhóm người nhận riêng (chi hội, chi bộ…); bỏ trống là cả bản."
+    )
 
 
 class NoticeOut(BaseModel):
@@ -53,6 +56,7 @@ class NoticeOut(BaseModel):
     urgent: bool
     answers: Wanted
     issuer: str
+    audience: str | None = Field(description="Nhóm người nhận riêng; null là cả bản.")
     body: str
     villages: list[VillageRef] = Field(description="Chỉ những thôn, bản mà bạn được xem.")
     url: str | None = Field(description="Trang công khai của thông báo; null khi không có địa chỉ công khai.")
@@ -89,6 +93,11 @@ class Resend(BaseModel):
 class Resent(BaseModel):
     code: str
     resent: int = Field(description="Số lần gửi được xếp lại.")
+
+
+class Seen(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    arrived: bool = Field(description="Đã thấy tin trong nhóm.")
 
 
 class Reason(BaseModel):
@@ -145,9 +154,11 @@ def _create(
 ) -> tuple[bool, NoticeOut]:
     known = select(Notice.id).where(Notice.author_id == actor.person_id, Notice.idempotency_key == key)
     is_new = session.exec(known).first() is None
+    unit_ids = _units(session, actor, wanted.villages)
     new = NewNotice(
         body=wanted.body,
-        unit_ids=_units(session, actor, wanted.villages),
+        unit_ids=unit_ids,
+        audience_id=_audience(session, actor, wanted.audience, unit_ids),
         issuer_id=_issuer(session, actor, wanted.issuer),
         kind=wanted.kind,
         is_urgent=wanted.urgent,
@@ -170,6 +181,12 @@ def _units(session: Session, actor: Actor, villages: list[str] | Literal["all"])
         except NotFound as error:
             raise Invalid(f"Không có thôn, bản nào mang mã {code} trong địa bàn của bạn.", "villages") from error
     return tuple(dict.fromkeys(found))
+
+
+def _audience(session: Session, actor: Actor, name: str | None, unit_ids: Iterable[int]) -> int | None:
+    if name is None:
+        return None
+    return audiences.named(session, actor, name, [session.get_one(Unit, unit_id) for unit_id in unit_ids]).id
 
 
 def _issuer(session: Session, actor: Actor, name: str | None) -> int | None:
@@ -274,6 +291,18 @@ def _resend(session: Session, actor: Actor, code: str, states: Iterable[ResendSt
     return notices.resend(session, actor, visible_notice(session, actor, code), states, now=now)
 
 
+@router.post("/{code}/unknown/{row}", status_code=204, summary="Ghi chỗ chưa rõ là đã tới hay không tới")
+async def settle(request: Request, actor: Asking, code: str, row: int, wanted: Seen) -> None:
+    """Sau khi đã mở nhóm xem tin có ở đó không. `row` lấy trong `failures` của `/reach`."""
+    house = runtime(request)
+    await house.store.write(_settle, actor, code, row, wanted.arrived, house.clock())
+    house.nudge_sender()
+
+
+def _settle(session: Session, actor: Actor, code: str, row: int, arrived: bool, now: datetime) -> None:
+    unknowns.settle(session, actor, visible_notice(session, actor, code), row, arrived, now)
+
+
 def shown(session: Session, house: House, actor: Actor, notice: Notice) -> NoticeOut:
     """The notice as REST tells it, with the villages that the actor may see."""
     return NoticeOut(
@@ -283,6 +312,7 @@ def shown(session: Session, house: House, actor: Actor, notice: Notice) -> Notic
         urgent=notice.is_urgent,
         answers=notice.wanted,
         issuer=notice.issuer_name,
+        audience=session.get_one(Audience, notice.audience_id).name if notice.audience_id is not None else None,
         body=notices.body_of(session, notice),
         villages=[VillageRef(code=v.code, name=v.name) for v in villages_of(session, actor, notice)],
         url=f"{house.public_url}/tb/{notice.code}" if house.public_url else None,

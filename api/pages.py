@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass
 from datetime import datetime
+from math import ceil
 from urllib.parse import quote
 
 from sqlmodel import Session, col, select
@@ -40,7 +41,7 @@ from store.tables import (
 logger = logging.getLogger(__name__)
 
 GUESSES = 60
-"""Wrong codes from one address in a while; mobile networks put many people behind one."""
+"""Wrong codes from one address in a while, each of which costs a look and a write; then they only cost the look."""
 SHOWN_AS: dict[str, str] = {
     "image/jpeg": "inline",
     "image/png": "inline",
@@ -207,17 +208,23 @@ async def notice_file(request: Request) -> Response:
 
 
 async def _found(request: Request, code: str) -> PublicNotice | Response:
-    """The notice when it is out; else a warning. Wrong codes are counted: codes are short enough to be guessed."""
+    """The notice when it is out; else a warning. Wrong codes are counted."""
+    found = await runtime(request).store.read(_public, code)
+    if found is not None:
+        return found
+    return await _missed(request, "notice code") or page(request, "no_notice.html", status=404, code=code[:20])
+
+
+async def _missed(request: Request, what: str) -> Response | None:
+    """Count the miss; an answer when there were too many. What is right is served all the same: neighbours share it."""
     house = runtime(request)
-    key = house.vault.fingerprint("notice code", address_of(request))
+    key = house.vault.fingerprint(what, address_of(request))
     now = house.clock()
-    if not await house.store.read(attempts.may_try, key, now=now):
-        return answer(request, 429)
-    found = await house.store.read(_public, code)
-    if found is None:
-        await house.store.write(attempts.failed, key, now=now, allowed=GUESSES)
-        return page(request, "no_notice.html", status=404, code=code[:20])
-    return found
+    wait = await house.store.read(attempts.wait, [key], now=now)
+    wait = wait or await house.store.write(attempts.take, {key: GUESSES}, now=now)
+    if not wait:
+        return None
+    return answer(request, 429, headers={"retry-after": str(ceil(wait.total_seconds()))})
 
 
 def _public(session: Session, code: str) -> PublicNotice | None:
@@ -286,15 +293,10 @@ class CardLink:
 async def card(request: Request) -> Response:
     """GET /h/{token}: what the card is for, where to use it. Opening it joins nothing: scanners open it too."""
     house = runtime(request)
-    key = house.vault.fingerprint("card", address_of(request))
-    now = house.clock()
-    if not await house.store.read(attempts.may_try, key, now=now):
-        return answer(request, 429)
     try:
         number, village = await house.store.read(_card, house.house, request.path_params["token"])
     except NotFound as error:
-        await house.store.write(attempts.failed, key, now=now, allowed=GUESSES)
-        return answer(request, 404, error.words)
+        return await _missed(request, "card") or answer(request, 404, error.words)
     links = card_links(house.house, request.path_params["token"])
     return page(request, "card.html", number=number, village=village, links=links)
 

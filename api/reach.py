@@ -35,6 +35,7 @@ class Answers(BaseModel):
 
 
 class ProblemOut(BaseModel):
+    row: int
     chat: str
     state: State
     error: str
@@ -92,7 +93,7 @@ async def reach(
                 code=codes[village.unit_id],
                 name=village.name,
                 failures=[
-                    ProblemOut(chat=p.chat_title, state=p.state, error=p.error, reason=failure(p.error))
+                    ProblemOut(row=p.row_id, chat=p.chat_title, state=p.state, error=p.error, reason=failure(p.error))
                     for p in village.problems
                 ],
                 **figures_of(village),

@@ -6,6 +6,7 @@ from fastapi import Request
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
+from api.passwords import Passwords
 from scheduler.runtime import Runtime
 
 
@@ -13,6 +14,12 @@ def runtime(request: HTTPConnection) -> Runtime:
     """The running house."""
     running: Runtime = request.app.state.runtime
     return running
+
+
+def passwords(request: HTTPConnection) -> Passwords:
+    """What makes and checks passwords."""
+    made: Passwords = request.app.state.passwords
+    return made
 
 
 async def body_of(request: Request, *, limit: int) -> bytes:

@@ -33,8 +33,10 @@ from api.chat_view import fragment, line
 from api.state import address_of, runtime
 from api.templating import page
 from bot.commands import COMMANDS
+from bot.errors import Invalid
 from scheduler.runtime import Runtime
 from store import rooms
+from store.crypto import Vault
 from store.rooms import Shown
 
 CHANNEL = ("webchat", "main")
@@ -136,7 +138,9 @@ async def history(request: Request) -> Response:
     before = _number(request.query_params.get("before", ""))
     if visit is None or before is None:
         return _refused(404, NOT_HERE)
-    shown, _ = await visit.house.store.read(_room_now, visit.place.chat_id, visit.place.account_id, before)
+    shown, _ = await visit.house.store.read(
+        _room_now, visit.house.vault, visit.place.chat_id, visit.place.account_id, before
+    )
     lines = [_fragment(request, visit, message) for message in shown if message.only_account_id is None]
     notes = [_fragment(request, visit, message) for message in shown if message.only_account_id is not None]
     return JSONResponse({"messages": lines + notes, "more": len(lines) == rooms.PAGE}, headers=PAGE_HEADERS)
@@ -148,7 +152,9 @@ async def file(request: Request) -> Response:
     message_id = _number(request.path_params["id"])
     if visit is None or visit.place.chat_id is None or message_id is None:
         return _refused(404, NO_FILE)
-    found = await visit.house.store.read(chat_rooms.file_of, visit.place.chat_id, message_id, visit.place.account_id)
+    found = await visit.house.store.read(
+        chat_rooms.file_of, visit.house.vault, visit.place.chat_id, message_id, visit.place.account_id
+    )
     if found is None:
         return _refused(404, NO_FILE)
     use, content = found
@@ -370,7 +376,9 @@ def _check_size(request: Request) -> None:
 
 def _check_rate(request: Request, act: Act) -> None:
     cost = READ_COST if act is _read else FILE_COST if int(request.headers["content-length"]) > BESIDE_THE_FILE else 1
-    browser = request.cookies.get(COOKIE) or address_of(request)
+    cookie = request.cookies.get(COOKIE, "")
+    # Whatever else a stranger sends as its cookie is not kept; without a good one its form is refused anyway.
+    browser = cookie if COOKIE_SHAPE.fullmatch(cookie) else None
     at = asyncio.get_running_loop().time()
     if wait := _limits(request).wait(browser, address_of(request), cost, at=at):
         raise Refusal(429, TOO_OFTEN.format(wait), retry_after=wait)
@@ -390,7 +398,10 @@ async def _file_in(form: FormData) -> chat_files.Sent | None:
             if (value.size or 0) > chat_files.MOST_BYTES:
                 raise Refusal(413, TOO_LARGE)
             if content := await value.read():
-                return chat_files.read(content, value.filename, value.content_type or "")
+                try:
+                    return chat_files.read(content, value.filename, value.content_type or "")
+                except Invalid as error:
+                    raise Refusal(415, error.words) from error
     return None
 
 
@@ -414,7 +425,7 @@ async def _visit(request: Request) -> Visit | None:
 async def _page(request: Request, visit: Visit, *, status: int = 200, error: str = "", typed: str = "") -> Response:
     place = visit.place
     before = _number(request.query_params.get("before", ""))
-    shown, version = await visit.house.store.read(_room_now, place.chat_id, place.account_id, before)
+    shown, version = await visit.house.store.read(_room_now, visit.house.vault, place.chat_id, place.account_id, before)
     lines = [line(message, place.account_id) for message in shown]
     answered = next((m for m in lines if str(m.id) == request.query_params.get("reply")), None)
     response = page(
@@ -454,11 +465,13 @@ async def _list(request: Request, *, status: int = 200, words: str = "") -> Resp
     return response
 
 
-def _room_now(session: Session, chat_id: int | None, viewer: int | None, before: int | None) -> tuple[list[Shown], int]:
+def _room_now(
+    session: Session, vault: Vault, chat_id: int | None, viewer: int | None, before: int | None
+) -> tuple[list[Shown], int]:
     """A page of the room and the change that it stands at, from one view of the database."""
     if chat_id is None:
         return [], 0
-    return rooms.history(session, chat_id, viewer, before=before), rooms.versions(session, [chat_id])[chat_id]
+    return rooms.history(session, vault, chat_id, viewer, before=before), rooms.versions(session, [chat_id])[chat_id]
 
 
 async def _answered(request: Request, visit: Visit) -> None:

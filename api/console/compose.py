@@ -17,7 +17,7 @@ from api.reads import VillageLine, village_lines, visible_notice
 from api.state import runtime
 from api.templating import local_input, of_local_input, page
 from api.uploads import files_of
-from bot import notices
+from bot import audiences, notices
 from bot.errors import Conflict, Invalid, NotAllowed, NotFound
 from bot.house import House
 from bot.notices import LONGEST, MOST_FILES, NewFile, NewNotice, targets_of
@@ -37,6 +37,8 @@ class Filled:
     kind: str = NoticeKind.NOTICE
     wanted: str = Wanted.ACKNOWLEDGE
     issuer: str = ""
+    audience: str = ""
+    """'': everybody in the villages."""
     is_urgent: bool = False
     to: str = "all"
     villages: frozenset[int] = frozenset()
@@ -50,6 +52,8 @@ class Filled:
 class Choices:
     villages: tuple[VillageLine, ...]
     issuers: tuple[Issuer, ...]
+    audiences: tuple[tuple[int, str, str], ...]
+    """(id, name, place)"""
     earlier: "Filled | None" = field(default=None)
 
 
@@ -66,8 +70,9 @@ async def empty(request: Request) -> Response:
 def _choices(session: Session, house: House, actor: Actor, replaces: str) -> Choices:
     villages = villages_for(session, actor, Duty.BROADCAST)
     lines, issuers = tuple(village_lines(session, villages)), tuple(issuers_for(session, actor))
+    others = tuple((found.id or 0, found.name, unit.name) for found, unit in audiences.writable(session, actor))
     if not replaces:
-        return Choices(lines, issuers)
+        return Choices(lines, issuers, others)
     notice = visible_notice(session, actor, replaces)
     if notice.author_id != actor.person_id or notice.state not in (NoticeState.DRAFT, NoticeState.RETURNED):
         raise NotFound(NOT_FOUND)
@@ -78,13 +83,14 @@ def _choices(session: Session, house: House, actor: Actor, replaces: str) -> Cho
         kind=notice.kind,
         wanted=notice.wanted,
         issuer=str(notice.issuer_id),
+        audience=str(notice.audience_id or ""),
         is_urgent=notice.is_urgent,
         to="all" if chosen == {v.id for v in villages} else "some",
         villages=chosen,
         due=local_input(notice.due_at, house.zone),
         replaces=notice.code,
     )
-    return Choices(lines, issuers, earlier)
+    return Choices(lines, issuers, others, earlier)
 
 
 def _form(request: Request, choices: Choices, filled: Filled, *, error: Invalid | None = None) -> Response:
@@ -130,6 +136,7 @@ def _filled(form: FormData) -> Filled:
         kind=text("kind"),
         wanted=text("wanted"),
         issuer=text("issuer"),
+        audience=text("audience"),
         is_urgent=bool(text("urgent")),
         to="some" if text("to") == "some" else "all",
         villages=frozenset(
@@ -163,7 +170,8 @@ def _keep(
     new = NewNotice(
         body=filled.body,
         unit_ids=tuple(mine) if filled.to == "all" else tuple(sorted(filled.villages)),
-        issuer_id=int(filled.issuer) if filled.issuer.isdecimal() and len(filled.issuer) < 18 else None,
+        issuer_id=_chosen(filled.issuer),
+        audience_id=_chosen(filled.audience),
         kind=NoticeKind(filled.kind),
         is_urgent=filled.is_urgent,
         wanted=Wanted(filled.wanted),
@@ -177,6 +185,10 @@ def _keep(
     if filled.replaces and filled.replaces != notice.code:
         _drop(session, house, actor, filled.replaces, now)
     return notice.code
+
+
+def _chosen(value: str) -> int | None:
+    return int(value) if value.isdecimal() and len(value) < 18 else None
 
 
 def _drop(session: Session, house: House, actor: Actor, code: str, now: datetime) -> None:

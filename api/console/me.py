@@ -8,10 +8,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from api.auth import WRONG, SignedIn, form_of, new_token, sign_in, signed_in
 from api.auth import Refusal as SignInRefusal
-from api.auth import SignedIn, form_of, new_token, sign_in, signed_in
-from api.passwords import hashed_aside
-from api.state import runtime
+from api.state import passwords, runtime
 from api.templating import page
 from bot import people
 from bot.house import House
@@ -125,12 +124,14 @@ async def change_password(request: Request) -> Response:
     if new != again:
         return await _page(request, status=422, error="Hai lần gõ mật khẩu mới không giống nhau.")
     try:
-        password_hash = await hashed_aside(new)
+        password_hash = await passwords(request).hashed(new)
     except ValueError as error:
         return await _page(request, status=422, error=str(error))
     # The same gate as signing in: whoever found an open console may not guess the password here without end.
-    if isinstance(await sign_in(request, person.username or "", old), SignInRefusal):
-        return await _page(request, status=422, error="Mật khẩu đang dùng chưa đúng.")
+    outcome = await sign_in(request, person.username or "", old)
+    if isinstance(outcome, SignInRefusal):
+        words = "Mật khẩu đang dùng chưa đúng." if outcome is WRONG else outcome.words
+        return await _page(request, status=422, error=words)
     await house.store.write(_change_password, me, password_hash, house.clock())
     return await _page(request, done="Đã đổi mật khẩu. Những nơi khác đang đăng nhập đã bị đăng xuất.")
 

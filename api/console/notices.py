@@ -17,7 +17,7 @@ from api.reach import csv_answer, reach_seen
 from api.reads import NoticeLine, VillageLine, notice_lines, village_lines, villages_of, visible_notice
 from api.state import runtime
 from api.templating import page
-from bot import notices
+from bot import notices, unknowns
 from bot.errors import Invalid, NotFound
 from bot.face import Preview
 from bot.house import House
@@ -217,12 +217,20 @@ def _resend(session: Session, house: House, actor: Actor, notice: Notice, form: 
             raise Invalid("Chưa chọn gửi lại chỗ nào.", "states")
 
 
+def _settle(session: Session, house: House, actor: Actor, notice: Notice, form: FormData, now: datetime) -> None:
+    row, arrived = str(form.get("row", "")), form.get("arrived")
+    if not row.isdecimal() or len(row) > 17 or arrived not in ("yes", "no"):
+        raise Invalid("Chưa chọn nhóm nào đã tới, nhóm nào không tới.", "row")
+    unknowns.settle(session, actor, notice, int(row), arrived == "yes", now)
+
+
 ACTS: Mapping[str, Act] = {
     "submit": _submit,
     "approve": _approve,
     "return": _return,
     "cancel": _cancel,
     "resend": _resend,
+    "unknown": _settle,
 }
 
 

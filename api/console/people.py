@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlmodel import Session, col, false, func, or_, select
+from sqlmodel import Session, col, func, select
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -16,7 +16,7 @@ from bot.errors import Invalid, NotFound
 from bot.house import House
 from bot.permissions import NOT_FOUND, Actor, Duty
 from store import audit
-from store.tables import Account, Person, Role, RoleName, Unit
+from store.tables import Account, Audit, Person, Role, RoleName, Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +45,23 @@ async def listed(request: Request) -> Response:
 
 
 def _listed(session: Session, actor: Actor) -> list[PersonLine]:
-    """Persons with a duty below the reader's, and persons who hold none, as heirs of an office."""
+    """Persons with a duty below the reader's, and those who hold none now but held one there, as heirs of an office."""
     paths = sorted({*actor.paths(Duty.MANAGE), *actor.paths(Duty.APPROVE)})
     if not paths:
         raise NotFound(NOT_FOUND)
-    held = session.exec(
-        select(Role.person_id, Role.role, Unit)
+    ever = session.exec(
+        select(Role.person_id, Role.role, Role.revoked_at, Unit)
         .join(Unit, col(Unit.id) == Role.unit_id)
-        .where(col(Role.revoked_at).is_(None))
         .order_by(col(Unit.path), col(Role.id))
     ).all()
     roles: dict[int, list[tuple[RoleName, Unit]]] = {}
-    for person_id, role, unit in held:
-        roles.setdefault(person_id, []).append((RoleName(role), unit))
+    for person_id, role, revoked_at, unit in ever:
+        if revoked_at is None:
+            roles.setdefault(person_id, []).append((RoleName(role), unit))
     below = {p for p, its in roles.items() if any(unit.path.startswith(path) for _, unit in its for path in paths)}
-    idle = col(Person.id).not_in(list(roles)) if actor.paths(Duty.MANAGE) else false()
-    wanted = or_(col(Person.id).in_(below), idle)
+    idle = {p for p, _, _, unit in ever if p not in roles and actor.may(Duty.MANAGE, unit)}
+    idle |= {p for p in _added_by(session, actor) if p not in roles}
+    wanted = col(Person.id).in_(below | idle)
     accounts = dict(
         session.exec(
             select(Account.person_id, func.count())
@@ -80,6 +81,12 @@ def _listed(session: Session, actor: Actor) -> list[PersonLine]:
         )
         for person in session.exec(select(Person).where(wanted, Person.is_active).order_by(col(Person.name)))
     ]
+
+
+def _added_by(session: Session, actor: Actor) -> set[int]:
+    """Persons whom the reader added."""
+    added = select(Audit.subject).where(Audit.person_id == actor.person_id, Audit.action == "person added")
+    return {int(subject.removeprefix("person:")) for subject in session.exec(added)}
 
 
 @signed_in

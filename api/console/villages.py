@@ -9,19 +9,21 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from api import qr
 from api.auth import form_of, me, signed_in
+from api.cardsheet import Card, card_of, cards_of
 from api.errors import answer
 from api.reads import VillageLine, village_lines, visible_notice
 from api.state import runtime
 from api.templating import page
-from bot import people, reach
-from bot.errors import Invalid
+from bot import audiences, people, reach
+from bot.cards import new_card as renew_card
+from bot.errors import Invalid, NotFound
 from bot.house import House
-from bot.households import card_token
-from bot.permissions import Actor, Duty, village_for, villages_for
+from bot.households import by_number
+from bot.permissions import NOT_FOUND, Actor, Duty, village_for, villages_for
 from bot.reach import MissingHousehold
 from store.tables import (
+    Audience,
     Channel,
     Chat,
     ChatKind,
@@ -47,12 +49,24 @@ STANDINGS: dict[Standing, str] = {
 
 @dataclass(frozen=True, slots=True)
 class GroupLine:
+    id: int
     title: str
+    audience: str
+    """'' for the village's own group."""
     adapter: str
     standing: Standing
     words: str
     members: int | None
     is_fine: bool
+    may_go: bool
+    """The reader may take it off the village."""
+
+
+@dataclass(frozen=True, slots=True)
+class AudienceLine:
+    id: int
+    name: str
+    place: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +74,9 @@ class VillagePage:
     village: Unit
     heads: tuple[str, ...]
     groups: tuple[GroupLine, ...]
+    audiences: tuple[AudienceLine, ...]
+    commune: str
+    """Where the reader may make an audience for all its villages; ''."""
     households: int
     without_phone: int
     may_enrol: bool
@@ -81,11 +98,13 @@ def _listed(session: Session, actor: Actor) -> list[VillageLine]:
 async def show(request: Request) -> Response:
     """GET /console/villages/{code}"""
     found = await runtime(request).store.read(_village, me(request), request.path_params["code"])
-    return page(request, "console/village.html", v=found, code="", links=[])
+    return page(request, "console/village.html", v=found, code="", links=[], code_for="")
 
 
 def _village(session: Session, actor: Actor, code: str) -> VillagePage:
     village = village_for(session, actor, code, Duty.FIGURES)
+    commune = session.get(Unit, village.parent_id) if village.parent_id is not None else None
+    may_enrol = actor.may(Duty.ENROL, village)
     heads = session.exec(
         select(Person.name)
         .join(Role, col(Role.person_id) == Person.id)
@@ -97,8 +116,9 @@ def _village(session: Session, actor: Actor, code: str) -> VillagePage:
         )
     ).all()
     groups = session.exec(
-        select(Chat, Channel.adapter)
+        select(Chat, Channel.adapter, Audience.name)
         .join(Channel, col(Channel.id) == Chat.channel_id)
+        .outerjoin(Audience, col(Audience.id) == Chat.audience_id)
         .where(Chat.unit_id == village.id, Chat.kind == ChatKind.GROUP)
         .order_by(col(Chat.id))
     ).all()
@@ -108,41 +128,103 @@ def _village(session: Session, actor: Actor, code: str) -> VillagePage:
         heads=tuple(heads),
         groups=tuple(
             GroupLine(
+                chat.id or 0,
                 chat.title or "(không tên)",
+                audience or "",
                 adapter,
                 chat.standing,
                 STANDINGS[chat.standing],
                 chat.members,
                 chat.standing in (Standing.MEMBER, Standing.ADMIN),
+                may_enrol and chat.bound_by_id is not None,
             )
-            for chat, adapter in groups
+            for chat, adapter, audience in groups
         ),
+        audiences=tuple(
+            AudienceLine(audience.id or 0, audience.name, session.get_one(Unit, audience.unit_id).name)
+            for audience in audiences.of_unit(session, village)
+        ),
+        commune=commune.name if commune and actor.may(Duty.ENROL, commune) else "",
         households=session.exec(register).one(),
         without_phone=session.exec(register.where(col(Household.no_smartphone))).one(),
-        may_enrol=actor.may(Duty.ENROL, village),
+        may_enrol=may_enrol,
         may_register=actor.may(Duty.REGISTER, village),
     )
 
 
+# ---------------------------------------------------------------- groups and audiences
+
+
 @signed_in
 async def bind_code(request: Request) -> Response:
-    """POST /console/villages/{code}/bind-code: shown once; asking again makes another."""
-    await form_of(request)
+    """POST /console/villages/{code}/bind-code: shown once; asking again makes another. `audience`: of that audience."""
+    form = await form_of(request)
     house = runtime(request)
+    audience_id = _id_in(form, "audience")
     found, code = await house.store.write(
-        _bind_code, house.house, me(request), request.path_params["code"], house.clock()
+        _bind_code, house.house, me(request), request.path_params["code"], audience_id, house.clock()
     )
     links = [
         (messenger.adapter, messenger.link(code, True))
         for messenger in house.house.messengers.values()
         if messenger.link is not None and messenger.adapter != "webchat"
     ]
-    return page(request, "console/village.html", v=found, code=code, links=links)
+    audience = next((audience.name for audience in found.audiences if audience.id == audience_id), "")
+    return page(request, "console/village.html", v=found, code=code, links=links, code_for=audience)
 
 
-def _bind_code(session: Session, house: House, actor: Actor, code: str, now: datetime) -> tuple[VillagePage, str]:
+def _bind_code(
+    session: Session, house: House, actor: Actor, code: str, audience_id: int | None, now: datetime
+) -> tuple[VillagePage, str]:
     village = village_for(session, actor, code, Duty.ENROL)
-    return _village(session, actor, code), people.new_bind_code(session, house, actor, village, now=now)
+    if audience_id is not None and audience_id not in {audience.id for audience in audiences.of_unit(session, village)}:
+        raise NotFound(NOT_FOUND)
+    made = people.new_bind_code(session, house, actor, village, now=now, audience_id=audience_id)
+    return _village(session, actor, code), made
+
+
+@signed_in
+async def unbind(request: Request) -> Response:
+    """POST /console/villages/{code}/unbind: the group is the village's no longer."""
+    form = await form_of(request)
+    house = runtime(request)
+    code, chat_id = request.path_params["code"], _id_in(form, "chat")
+    await house.store.write(_unbind, me(request), code, chat_id, house.clock())
+    return RedirectResponse(f"/console/villages/{code}", 303)
+
+
+def _unbind(session: Session, actor: Actor, code: str, chat_id: int | None, now: datetime) -> None:
+    village = village_for(session, actor, code, Duty.ENROL)
+    chat = session.get(Chat, chat_id) if chat_id is not None else None
+    if chat is None or chat.unit_id != village.id:
+        raise NotFound(NOT_FOUND)
+    audiences.unbind(session, actor, chat, now)
+
+
+@signed_in
+async def new_audience(request: Request) -> Response:
+    """POST /console/villages/{code}/audiences: a new one, of the village or (`wide`) of its commune."""
+    form = await form_of(request)
+    house = runtime(request)
+    code, name = request.path_params["code"], str(form.get("name", ""))
+    await house.store.write(_new_audience, me(request), code, name, bool(form.get("wide")), house.clock())
+    return RedirectResponse(f"/console/villages/{code}", 303)
+
+
+def _new_audience(session: Session, actor: Actor, code: str, name: str, is_wide: bool, now: datetime) -> None:
+    place = village_for(session, actor, code, Duty.ENROL)
+    if is_wide and place.parent_id is not None:
+        place = session.get_one(Unit, place.parent_id)
+    audiences.create(session, actor, place, name, now)
+
+
+def _id_in(form: FormData, field: str) -> int | None:
+    value = form.get(field, "")
+    if not value:
+        return None
+    if not isinstance(value, str) or not value.isdecimal() or len(value) > 17:
+        raise NotFound(NOT_FOUND)
+    return int(value)
 
 
 # ---------------------------------------------------------------- who is missing
@@ -242,39 +324,50 @@ def _ids(form: FormData, field: str) -> list[int]:
 # ---------------------------------------------------------------- household cards
 
 
-@dataclass(frozen=True, slots=True)
-class Card:
-    number: int
-    label: str
-    qr: str
-
-
 @signed_in
 async def cards(request: Request) -> Response:
     """GET /console/villages/{code}/cards: a sheet to print and cut. Labels only for the head."""
     house = runtime(request)
     village, found = await house.store.read(_cards, house.house, me(request), request.path_params["code"])
     if not house.house.public_url:
-        return answer(
-            request,
-            409,
-            "Chưa in được thẻ hộ: chưa có địa chỉ công khai (LOA_PUBLIC_URL) nên không ai mở được mã QR.",
-        )
-    return page(request, "console/cards.html", village=village, cards=found, address=house.house.public_url)
+        return _no_cards(request)
+    return page(request, "console/cards.html", village=village, cards=found, renewed=None)
 
 
-def _cards(session: Session, house: House, actor: Actor, code: str) -> tuple[Unit, list[Card]]:
+def _cards(session: Session, house: House, actor: Actor, code: str) -> tuple[str, list[Card]]:
     village = village_for(session, actor, code, Duty.ENROL)
-    shows_labels = actor.may(Duty.REGISTER, village)
-    register = select(Household).where(Household.unit_id == village.id, col(Household.closed_at).is_(None))
-    return village, [
-        Card(
-            household.number,
-            _label(house, household) if shows_labels else "",
-            qr.svg(f"{house.public_url}/h/{card_token(house, household)}") if house.public_url else "",
-        )
-        for household in session.exec(register.order_by(col(Household.number)))
-    ]
+    return village.name, cards_of(session, house, village, with_labels=actor.may(Duty.REGISTER, village))
+
+
+@signed_in
+async def new_card(request: Request) -> Response:
+    """POST /console/villages/{code}/new-card: the household's old card is void; the answer is the new one, to print."""
+    form = await form_of(request)
+    house = runtime(request)
+    if not house.house.public_url:
+        return _no_cards(request)
+    number = str(form.get("number", "")).strip()
+    if not number.isdecimal() or len(number) > 9:
+        raise Invalid("Chưa ghi số hộ.", "number")
+    village, card = await house.store.write(
+        _new_card, house.house, me(request), request.path_params["code"], int(number), house.clock()
+    )
+    return page(request, "console/cards.html", village=village, cards=[card], renewed=card.number)
+
+
+def _new_card(session: Session, house: House, actor: Actor, code: str, number: int, now: datetime) -> tuple[str, Card]:
+    village = village_for(session, actor, code, Duty.REGISTER)
+    household = by_number(session, village.id or 0, number)
+    if household is None:
+        raise Invalid(f"{village.name} không có hộ số {number}.", "number")
+    renew_card(session, actor, household, now)
+    return village.name, card_of(house, household, with_label=True)
+
+
+def _no_cards(request: Request) -> Response:
+    return answer(
+        request, 409, "Chưa in được thẻ hộ: chưa có địa chỉ công khai (LOA_PUBLIC_URL) nên không ai mở được mã QR."
+    )
 
 
 routes = [
@@ -283,5 +376,8 @@ routes = [
     Route("/console/villages/{code}/bind-code", bind_code, methods=["POST"]),
     Route("/console/villages/{code}/missing/{notice}", missing, methods=["GET"]),
     Route("/console/villages/{code}/missing/{notice}", tick, methods=["POST"]),
+    Route("/console/villages/{code}/unbind", unbind, methods=["POST"]),
+    Route("/console/villages/{code}/audiences", new_audience, methods=["POST"]),
     Route("/console/villages/{code}/cards", cards),
+    Route("/console/villages/{code}/new-card", new_card, methods=["POST"]),
 ]

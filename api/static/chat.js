@@ -43,12 +43,12 @@ function put({ id, html, gone }) {
     if (about) about.querySelector(".notes").replaceChildren(node);
     return;
   }
+  const typed = node.dataset.client && document.getElementById("w" + node.dataset.client);
+  if (typed) typed.remove();
   if (old) {
     node.querySelector(".notes").replaceChildren(...old.querySelector(".notes").childNodes);
     return old.replaceWith(node);
   }
-  const typed = node.dataset.client && document.getElementById("w" + node.dataset.client);
-  if (typed) typed.remove();
   const after = [...log.children].find((other) => !other.dataset.id || Number(other.dataset.id) > id);
   log.insertBefore(node, after || null);
   const empty = document.getElementById("empty");

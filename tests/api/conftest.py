@@ -138,7 +138,7 @@ class House:
 
 
 @asynccontextmanager
-async def opened(folder: Path, **changes: object) -> AsyncIterator[House]:
+async def opened(folder: Path, *, hasher: PasswordHasher | None = CHEAP, **changes: object) -> AsyncIterator[House]:
     """The app, alive for the length of the block; nothing is drained."""
     values: dict[str, Any] = {
         "secret_key": SECRET,
@@ -148,7 +148,7 @@ async def opened(folder: Path, **changes: object) -> AsyncIterator[House]:
     }
     settings = Settings(**values, _env_file=None)
     (folder / "loa.db").write_bytes(_furnished())
-    app = create_app(settings, work=False)
+    app = create_app(settings, work=False, hasher=hasher)
     async with app.router.lifespan_context(app):
         house = House(app)
         try:

@@ -1,19 +1,30 @@
 """The working pages, as people use them without any script."""
 
+from datetime import UTC, datetime
+
 import regex
 from sqlmodel import col, select
 
+from bot import people
+from bot.households import card_token
+from bot.texts import failure
+from store import audit
 from store import reach as figures
 from store.outbox import Failure
 from store.tables import (
     Account,
     Attachment,
+    Audience,
+    Audit,
     Chat,
     CodePurpose,
+    Household,
     Notice,
     NoticeState,
     OneTimeCode,
     Outbox,
+    Person,
+    Role,
     Standing,
     State,
     Unit,
@@ -181,7 +192,7 @@ async def test_a_group_that_was_not_reached_says_why_and_can_be_tried_again(hous
     await house.write(happen)
     browser = await house.signed_in("canbo")
     page = (await browser.get(f"/console/notices/{code}")).text
-    assert "bot không còn trong nhóm" in page
+    assert failure(Failure.CHAT_GONE) in page
     assert "1 nhóm chưa rõ đã tới chưa" in page
     assert "resend" not in (await (await house.signed_in("xem")).get(f"/console/notices/{code}")).text
     for states in ("failed", "unknown"):
@@ -300,3 +311,122 @@ async def test_lists_are_sorted_into_tabs_and_paged(house):
     assert codes[0] in (await browser.get(older)).text
     assert draft in (await browser.get("/console/notices?tab=draft")).text
     assert (await browser.get("/console/notices?tab=xyz&before=abc")).status_code == 200
+
+
+async def test_what_nobody_knows_is_settled_on_the_notices_page(house):
+    code = (await house.notice())["code"]
+
+    def lose(session):
+        row = session.exec(select(Outbox).where(Outbox.state == State.QUEUED)).first()
+        row.state, row.error = State.UNKNOWN, Failure.NO_ANSWER
+        session.add(row)
+        session.flush()
+        figures.recount(session.connection(), [(row.notice_id, row.unit_id)])
+        return row.id
+
+    row = await house.write(lose)
+    browser, address = await house.signed_in("canbo"), f"/console/notices/{code}"
+    page = (await browser.get(address)).text
+    assert "Đã tới" in page
+    assert "Không tới" in page
+    assert "Không tới" not in (await (await house.signed_in("xem")).get(address)).text
+    assert (await browser.post_form("/console/", f"{address}/unknown", row=row, arrived="perhaps")).status_code == 422
+    assert (await browser.post_form("/console/", f"{address}/unknown", row=row, arrived="yes")).status_code == 303
+    assert "chưa rõ đã tới chưa" not in (await browser.get(address)).text
+
+
+async def test_an_audience_is_made_gets_a_bind_code_and_is_written_to(house):
+    browser, here = await house.signed_in("canbo"), "/console/villages/ban-1"
+    assert "Gửi cho" not in (await browser.get("/console/notices/new")).text
+    assert (await browser.post_form(here, f"{here}/audiences", name="Chi hội Phụ nữ", wide="1")).status_code == 303
+    assert (await browser.post_form(here, f"{here}/audiences", name="Chi hội Phụ nữ", wide="1")).status_code == 409
+    assert (await browser.post_form(here, f"{here}/audiences", name=" ")).status_code == 422
+    made = await house.read(lambda s: s.exec(select(Audience)).one())
+    answer = await browser.post_form(here, f"{here}/bind-code", audience=made.id)
+    assert "Mã nối nhóm Chi hội Phụ nữ" in answer.text
+    assert (await house.read(lambda s: s.exec(select(OneTimeCode)).one())).audience_id == made.id
+    assert (await browser.post_form(here, f"{here}/bind-code", audience="999")).status_code == 404
+    assert "Chi hội Phụ nữ (Xã Mẫu)" in (await browser.get("/console/notices/new")).text
+    address = await compose(browser, audience=str(made.id))
+    kept = await house.read(lambda s: s.exec(select(Notice)).one())
+    assert kept.audience_id == made.id
+    assert "<b>0 nhóm chat</b>" in (await browser.get(address)).text, "its own groups count, not the villages'"
+    head = await house.signed_in("truong1")
+    answer = await head.post_form(here, f"{here}/audiences", name="Chi bộ", wide="1")
+    assert answer.status_code == 404, "a head makes none for the commune"
+
+
+async def test_a_group_is_taken_off_its_village_and_what_waits_for_it_is_stopped(house):
+    await house.notice()
+
+    def chat(session):
+        village = session.exec(select(Unit).where(Unit.code == "ban-1")).one()
+        return session.exec(select(Chat).where(Chat.unit_id == village.id)).one()
+
+    here, group = "/console/villages/ban-1", await house.read(chat)
+    head, other = await house.signed_in("truong1"), await house.signed_in("truong2")
+    assert "Gỡ nối" not in (await head.get(here)).text
+    answer = await head.post_form(here, f"{here}/unbind", chat=group.id)
+    assert answer.status_code == 409, "a room that the house keeps itself"
+    head_id = await house.person_id("truong1")
+
+    def bind(session):
+        found = session.get_one(Chat, group.id)
+        found.bound_by_id = head_id
+        session.add(found)
+
+    await house.write(bind)
+    assert "Gỡ nối" in (await head.get(here)).text
+    for chat_id in ("999", "x"):
+        assert (await head.post_form(here, f"{here}/unbind", chat=chat_id)).status_code == 404
+    answer = await other.post_form("/console/villages/ban-2", "/console/villages/ban-2/unbind", chat=group.id)
+    assert answer.status_code == 404
+    assert (await head.post_form(here, f"{here}/unbind", chat=group.id)).status_code == 303
+    left = await house.read(lambda s: s.get_one(Chat, group.id))
+    assert (left.unit_id, left.bound_by_id, left.bound_at) == (None, None, None)
+    states = await house.read(lambda s: dict(s.exec(select(Outbox.chat_id, Outbox.state)).all()))
+    assert states[group.id] is State.CANCELLED
+    assert set(states.values()) == {State.CANCELLED, State.QUEUED}
+    noted = await house.read(lambda s: s.exec(select(Audit.subject).where(Audit.action == "group unbound")).all())
+    assert noted == [f"chat:{group.id}"]
+
+
+async def test_a_new_card_makes_the_old_one_worthless(house):
+    def token(session):
+        household = session.exec(select(Household).where(Household.number == 2)).one()
+        return card_token(house.runtime.house, household)
+
+    here, old = "/console/villages/ban-1", await house.read(token)
+    assert (await house.browser().get(f"/h/{old}")).status_code == 200
+    official, head = await house.signed_in("canbo"), await house.signed_in("truong1")
+    assert "Cấp thẻ mới" not in (await official.get(here)).text
+    assert (await official.post_form(here, f"{here}/new-card", number="2")).status_code == 404
+    for number in ("99", "", "hai"):
+        assert (await head.post_form(here, f"{here}/new-card", number=number)).status_code == 422
+    answer = await head.post_form(here, f"{here}/new-card", number="2")
+    assert "Đã cấp thẻ mới cho hộ số 2" in answer.text
+    assert answer.text.count("<svg") == 1
+    assert (await house.browser().get(f"/h/{old}")).status_code == 404
+    assert (await house.browser().get(f"/h/{await house.read(token)}")).status_code == 200
+
+
+async def test_who_holds_no_duty_is_shown_to_the_admin_of_the_place_where_they_held_one(house):
+    def leave(session):
+        now = datetime.now(UTC)
+        added = people.add_person(session, "Người mới thêm", "moi", now=now)
+        audit.note(
+            session, at=now, person_id=admin_id, unit_id=None, action="person added", subject=f"person:{added.id}"
+        )
+        people.add_person(session, "Người chưa từng giữ việc", "chuatung", now=now)
+        person = session.exec(select(Person).where(Person.username == "tohelp")).one()
+        role = session.exec(select(Role).where(Role.person_id == person.id)).one()
+        role.revoked_at = now
+        session.add(role)
+
+    admin_id = await house.person_id("quantri")
+    await house.write(leave)
+    ours = (await (await house.signed_in("quantri")).get("/console/people")).text
+    theirs = (await (await house.signed_in("qtkhac")).get("/console/people")).text
+    for name, seen in (("Tổ công nghệ số", True), ("Người mới thêm", True), ("Người chưa từng giữ việc", False)):
+        assert (name in ours) is seen
+        assert name not in theirs

@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 import pytest
 from sqlmodel import select
 
-from bot import reach
+from bot import audiences, reach
 from bot.permissions import actor_of
+from bot.texts import failure as told_as
 from store import reach as figures
 from store import sessions
 from store.outbox import Failure
-from store.tables import ApiToken, Household, Notice, Outbox, State, Unit
+from store.tables import ApiToken, Audit, Household, Notice, Outbox, Person, State, Unit
 from tests.api.conftest import HOUSEHOLDS, PUBLIC, opened
 
 URL = "/api/v1/notices"
@@ -178,13 +179,57 @@ async def test_reach_counts_and_tells_why_a_group_was_not_reached(house):
     told = (await (await house.rest("canbo")).get(f"{URL}/{code}/reach")).json()
     village = next(v for v in told["villages"] if v["code"] == "ban-1")
     assert village["failed"] == 1
-    assert village["failures"] == [
-        {"chat": "Nhóm Bản Một", "state": "failed", "error": "chat_gone", "reason": "bot không còn trong nhóm"}
+    (failure,) = village["failures"]
+    assert failure.pop("row")
+    assert [failure] == [
+        {"chat": "Nhóm Bản Một", "state": "failed", "error": "chat_gone", "reason": told_as(Failure.CHAT_GONE)}
     ]
     again = await (await house.rest("canbo")).post(f"{URL}/{code}/resend", json={"states": ["failed"]})
     assert again.json() == {"code": code, "resent": 1}
     wrong = await (await house.rest("canbo")).post(f"{URL}/{code}/resend", json={"states": ["sent"]})
     assert wrong.status_code == 422
+
+
+async def test_what_is_unknown_is_settled_by_whoever_looked(house):
+    code = (await house.notice())["code"]
+
+    def lose(session):
+        rows = session.exec(select(Outbox).where(Outbox.notice_id.is_not(None))).all()
+        for row in rows:
+            row.state, row.error = State.UNKNOWN, Failure.NO_ANSWER
+            session.add(row)
+        session.flush()
+        figures.recount(session.connection(), [(row.notice_id, row.unit_id) for row in rows])
+
+    await house.write(lose)
+    rest, other = await house.rest("canbo"), await house.rest("congan")
+    villages = (await rest.get(f"{URL}/{code}/reach")).json()["villages"]
+    first, second = [village["failures"][0]["row"] for village in villages]
+    assert (await other.post(f"{URL}/{code}/unknown/{first}", json={"arrived": True})).status_code == 404
+    assert (await rest.post(f"{URL}/{code}/unknown/999", json={"arrived": True})).status_code == 404
+    assert (await rest.post(f"{URL}/{code}/unknown/{first}", json={"arrived": True})).status_code == 204
+    assert (await rest.post(f"{URL}/{code}/unknown/{second}", json={"arrived": False})).status_code == 204
+    assert (await rest.post(f"{URL}/{code}/unknown/{first}", json={"arrived": False})).status_code == 409
+    total = (await rest.get(f"{URL}/{code}/reach")).json()["total"]
+    assert (total["sent"], total["failed"], total["unknown"]) == (1, 1, 0)
+    settled = await house.read(lambda s: s.exec(select(Audit.detail).where(Audit.action == "unknown settled")).all())
+    assert settled == [f"row {first} arrived", f"row {second} did not arrive"]
+
+
+async def test_a_notice_goes_to_an_audience_by_its_name(house):
+    def make(session):
+        commune = session.exec(select(Unit).where(Unit.code == "xa-mau")).one()
+        official = actor_of(session, session.exec(select(Person.id).where(Person.username == "canbo")).one())
+        audiences.create(session, official, commune, " Chi hội  Phụ nữ ", datetime.now(UTC))
+
+    await house.write(make)
+    told = await house.notice(audience="Chi hội Phụ nữ")
+    assert told["audience"] == "Chi hội Phụ nữ"
+    assert (await house.notice())["audience"] is None
+    body = {"body": "x", "villages": ["ban-1"], "audience": "Chi bộ"}
+    wrong = await (await house.rest("canbo")).post(URL, json=body, headers={"idempotency-key": "1"})
+    assert (wrong.status_code, wrong.json()["error"]["field"]) == (422, "audience")
+    assert "Chi hội Phụ nữ" in wrong.json()["error"]["message"]
 
 
 async def test_a_households_tick_counts_once_and_shows_its_grade(house):
@@ -249,7 +294,10 @@ async def test_the_document_names_every_call_and_its_page_loads_nothing_from_els
     assert set(document["paths"]) == {
         URL,
         f"{URL}/{{code}}",
-        *(f"{URL}/{{code}}/{act}" for act in ("approve", "return", "cancel", "resend", "reach", "reach.csv")),
+        *(
+            f"{URL}/{{code}}/{act}"
+            for act in ("approve", "return", "cancel", "resend", "unknown/{row}", "reach", "reach.csv")
+        ),
     }
     page = (await house.browser().get("/api/docs")).text
     assert "POST /api/v1/notices" in page

@@ -103,9 +103,9 @@ async def test_a_press_is_answered_to_the_presser_alone(house, phone):
     await house.whisper(press.press_id, "Đã ghi: hộ 12 đã nắm.")
     await expect(messages(one)).to_contain_text("Chỉ mình bạn thấy: Đã ghi: hộ 12 đã nắm.")
     chat_id = (await group_of(house)).id
-    shown = (await house.store.read(rooms.history, chat_id, None))[0]
+    shown = (await house.store.read(rooms.history, house.vault, chat_id, None))[0]
     figure = shown.payload.replace("✅ Đã nắm", "✅ Đã nắm · 1/62 hộ")
-    await house.store.write(rooms.edit, chat_id, str(shown.id), payload=figure)
+    await house.store.write(rooms.edit, house.vault, chat_id, str(shown.id), payload=figure)
     house.runtime.nudge_rooms()
     for page in (one, other):
         await expect(page.get_by_role("button", name="✅ Đã nắm · 1/62 hộ")).to_be_visible()

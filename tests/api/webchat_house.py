@@ -60,8 +60,9 @@ class House:
                 kind, name, media_type, content = file
                 use = FileUse(files.keep(session, content, media_type, now=datetime.now(UTC)), kind, name, media_type)
             payload = to_payload(Message((bold("THÔNG BÁO"), *plain("\n\n" + text)), buttons, use))
+            now = datetime.now(UTC)
             return rooms.post(
-                session, chat.id, key=key or text, payload=payload, now=datetime.now(UTC), only_account_id=only
+                session, self.vault, chat.id, key=key or text, payload=payload, now=now, only_account_id=only
             )
 
         posted = await self.store.write(work)
@@ -69,7 +70,8 @@ class House:
         return posted
 
     async def whisper(self, press_id: str, text: str) -> None:
-        await self.store.write(rooms.whisper, press_id, to_payload(Message(plain(text))), now=datetime.now(UTC))
+        payload = to_payload(Message(plain(text)))
+        await self.store.write(rooms.whisper, self.vault, press_id, payload, now=datetime.now(UTC))
         self.runtime.nudge_rooms()
 
     async def events(self) -> list:
