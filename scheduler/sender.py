@@ -133,7 +133,6 @@ class Drain:
 
     async def run(self) -> None:
         """Send until stopped, or until the messenger refuses us altogether. Other faults are logged and outlived."""
-        self._limiter.take_over(self._now())
         try:
             while not self._is_over():
                 plan = self._plan(self._now())
@@ -247,6 +246,8 @@ class Drain:
             self._renew_at = now + self._third
         self._epoch = turn.epoch
         self._limiter.pause(now + turn.paused_for)
+        if turn.took_over:
+            self._limiter.take_over(now)
         for work in plan.start:
             if work.id in turn.started:
                 self._launch(work, now, is_counted=self._should_count(work, turn.at))

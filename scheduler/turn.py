@@ -94,6 +94,8 @@ class Turn:
     due_in: float | None = None
     """Seconds until a row that waits may go."""
     paused_for: float = 0.0
+    took_over: bool = False
+    """The lease was somebody else's, who did not let go of it."""
 
 
 def take_turn(connection: Connection, terms: Terms, plan: Plan) -> Turn:
@@ -121,12 +123,13 @@ def take_turn(connection: Connection, terms: Terms, plan: Plan) -> Turn:
 
 
 def _take(connection: Connection, terms: Terms, turn: Turn, now: datetime) -> None:
+    before = connection.execute(BEFORE, {"channel": terms.channel_id}).one()
     turn.epoch = outbox.take_channel(
         connection, terms.channel_id, owner=terms.owner, now=now, lease=terms.lease, alone=terms.alone
     )
-    paused_until = connection.execute(PAUSED, {"channel": terms.channel_id}).scalar_one_or_none()
-    if paused_until is not None:
-        turn.paused_for = (paused_until - now).total_seconds()
+    turn.took_over = before.lease_owner not in ("", terms.owner)
+    if before.paused_until is not None:
+        turn.paused_for = (before.paused_until - now).total_seconds()
 
 
 def _record(connection: Connection, terms: Terms, plan: Plan, now: datetime) -> None:
@@ -160,7 +163,9 @@ def _move_on(connection: Connection, terms: Terms, plan: Plan, turn: Turn, epoch
         turn.due_in = None if due is None else (due - now).total_seconds()
 
 
-PAUSED = select(channel_table.c.paused_until).where(channel_table.c.id == bindparam("channel"))
+BEFORE = select(channel_table.c.paused_until, channel_table.c.lease_owner).where(
+    channel_table.c.id == bindparam("channel")
+)
 
 
 def _keep_file(dialect: Any) -> Any:

@@ -391,21 +391,7 @@ def break_channel(connection: Connection, channel_id: int, reason: str) -> None:
 
 def waiting_channels(connection: Connection, *, now: datetime) -> list[int]:
     """Channels with something to do and nobody at it: a row that may go, or rows left open by an owner who is gone."""
-    resting = exists().where(chat.c.id == outbox.c.chat_id, chat.c.paused_until > now)
-    post_row = outbox.alias("post_row")
-    is_sent = exists().where(post_row.c.id == outbox.c.target_id, post_row.c.state == State.SENT)
-    due = exists().where(
-        outbox.c.channel_id == channel.c.id,
-        outbox.c.state == literal_state(State.QUEUED),
-        *_in_time(now),
-        _in_turn(),
-        or_(outbox.c.target_id.is_(None), is_sent),
-        ~resting,
-    )
-    left = and_(channel.c.lease_until < now, exists().where(outbox.c.channel_id == channel.c.id, OPEN))
-    awake = (channel.c.broken == "", or_(channel.c.paused_until.is_(None), channel.c.paused_until <= now))
-    waiting = select(channel.c.id).where(*awake, or_(due, left)).order_by(channel.c.id)
-    return list(connection.execute(waiting).scalars())
+    return list(connection.execute(WAITING, {"now": now}).scalars())
 
 
 # ---------------------------------------------------------------- the drain
@@ -543,18 +529,8 @@ def advance(connection: Connection, row_id: int, step: Step, **changes: Any) -> 
 
 def prove(connection: Connection, row_id: int, chat_id: int, message_id: str, *, now: datetime) -> None:
     """A press or reply came from this very message: it did arrive, whatever we knew of it."""
-    moved = _move(
-        connection,
-        Step.ACCEPTED,
-        outbox.c.id == row_id,
-        outbox.c.chat_id == chat_id,
-        outbox.c.state == State.UNKNOWN,
-        message_id=message_id,
-        sent_at=now,
-        error="",
-        error_detail="",
-    )
-    reach.recount_rows(connection, moved)
+    seen = {"row": row_id, "chat": chat_id, "message": message_id, "at": now}
+    reach.recount_rows(connection, list(connection.execute(PROVEN, seen).scalars()))
 
 
 def expire(connection: Connection, *, now: datetime) -> int:
@@ -652,6 +628,16 @@ def _mine() -> tuple[Any, Any]:
 
 CLAIMED = _step(
     Step.CLAIM, outbox.c.id.in_(bindparam("ids", expanding=True)), lease_epoch=bindparam("epoch")
+).returning(outbox.c.id)
+PROVEN = _step(
+    Step.ACCEPTED,
+    outbox.c.id == bindparam("row"),
+    outbox.c.chat_id == bindparam("chat"),
+    outbox.c.state == State.UNKNOWN,
+    message_id=bindparam("message"),
+    sent_at=bindparam("at"),
+    error="",
+    error_detail="",
 ).returning(outbox.c.id)
 STARTED = _step(Step.START, *_mine()).returning(outbox.c.id)
 SENT = {
@@ -758,3 +744,24 @@ CLAIM = {
 
 def _insert(connection: Connection, table: Any) -> Any:
     return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def _waiting() -> Any:
+    now = bindparam("now", type_=outbox.c.not_before.type)
+    resting = exists().where(chat.c.id == outbox.c.chat_id, chat.c.paused_until > now)
+    post_row = outbox.alias("post_row")
+    is_sent = exists().where(post_row.c.id == outbox.c.target_id, post_row.c.state == State.SENT)
+    due = exists().where(
+        outbox.c.channel_id == channel.c.id,
+        outbox.c.state == literal_state(State.QUEUED),
+        *_in_time(now),
+        _in_turn(),
+        or_(outbox.c.target_id.is_(None), is_sent),
+        ~resting,
+    )
+    left = and_(channel.c.lease_until < now, exists().where(outbox.c.channel_id == channel.c.id, OPEN))
+    awake = (channel.c.broken == "", or_(channel.c.paused_until.is_(None), channel.c.paused_until <= now))
+    return select(channel.c.id).where(*awake, or_(due, left)).order_by(channel.c.id)
+
+
+WAITING = _waiting()
