@@ -8,7 +8,7 @@ from jinja2 import Environment
 from markupsafe import Markup, escape
 
 from adapters.contract import Button, FileKind
-from adapters.text import Span, Style, Text, joined
+from adapters.text import Span, Style, Text, joined, plain
 from api.chat_files import SHOWN
 from bot.messages import of_payload
 from bot.texts import ROLES
@@ -20,6 +20,8 @@ CODE = re.compile(r"(?<![A-Z0-9-])TB-[0-9A-Z]{4,8}(?![A-Z0-9])")
 ADDRESS_OR_CODE = re.compile(rf"https?://[^\s<>\"]*[^\s<>\".,;:!?)]|{CODE.pattern}")
 TAGS = {Style.BOLD: "b", Style.ITALIC: "i", Style.CODE: "code"}
 LONGEST_QUOTE = 90
+START = re.compile(r"/start(?:@\w+)?\s+(h_)?\S.*", re.DOTALL)
+CARD_SCANNED = "Quét thẻ hộ"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +65,12 @@ def line(shown: Shown, viewer: int | None) -> Line:
         look=_look(shown, joined(message.text), is_mine=is_mine),
         author=US if is_ours else "Bạn" if is_mine else f"Bà con {shown.account_id}",
         duty=ROLES[shown.duty] if shown.duty else "",
-        body=rich(message.text, links=is_ours),
+        body=rich(message.text if is_ours else in_sight(message.text), links=is_ours),
         buttons=tuple(tuple(b for b in row if b.token or _is_web(b.url)) for row in message.buttons) if is_ours else (),
         file=file,
         at=shown.at,
         reply_to=shown.reply_to,
-        quote=_short(joined(of_payload(shown.quoted).text)) if shown.quoted else "",
+        quote=_short(joined(in_sight(of_payload(shown.quoted).text))) if shown.quoted else "",
         client_id=shown.key.rpartition(":")[2] if is_mine else "",
     )
 
@@ -76,6 +78,12 @@ def line(shown: Shown, viewer: int | None) -> Line:
 def fragment(jinja: Environment, shown: Shown, viewer: int | None, base: str) -> str:
     """The message's HTML, as the page itself holds it."""
     return jinja.get_template("chat_message.html").render(m=line(shown, viewer), base=base, form_token="").strip()
+
+
+def in_sight(text: Text) -> Text:
+    """What a resident wrote, without the code of a link that was opened: a card's is as good as the card."""
+    found = START.fullmatch(joined(text))
+    return plain(CARD_SCANNED if found[1] else "/start") if found else text
 
 
 def rich(text: Text, *, links: bool) -> Markup:

@@ -19,6 +19,7 @@ from api.reads import RELEASED, title_of
 from api.state import address_of, is_from_here, runtime
 from api.templating import page
 from bot import households, notices
+from bot.codes import notice_typed
 from bot.errors import NotFound
 from bot.house import House
 from store import attempts, files
@@ -33,6 +34,7 @@ from store.tables import (
     Person,
     Role,
     RoleName,
+    Standing,
     StoredFile,
     Unit,
     UnitKind,
@@ -175,19 +177,20 @@ class PublicNotice:
 
 
 async def notice(request: Request) -> Response:
-    """GET /tb/{code}: the whole notice, for whoever wants to know whether it is real."""
+    """GET /tb/{code}: the whole notice, for whoever wants to know whether it is real; leads to its own address."""
     house = runtime(request)
-    code = str(request.path_params["code"]).strip().upper()
-    found = await _found(request, code)
+    found = await _found(request)
     if isinstance(found, Response):
         return found
+    if request.path_params["code"] != found.code:
+        return RedirectResponse(f"/tb/{found.code}")
     address = notices.url_of(house.house, found.code)
     return page(request, "notice.html", notice=found, address=address, qr=qr.svg(address) if address else "")
 
 
 async def notice_qr(request: Request) -> Response:
     """GET /tb/{code}/qr.svg and qr.png; 404 in words while residents cannot reach us."""
-    found = await _found(request, str(request.path_params["code"]).upper())
+    found = await _found(request)
     if isinstance(found, Response):
         return found
     address = notices.url_of(runtime(request).house, found.code)
@@ -200,19 +203,21 @@ async def notice_qr(request: Request) -> Response:
 
 async def notice_file(request: Request) -> Response:
     """GET /tb/{code}/files/{n}: an attachment."""
-    found = await _found(request, str(request.path_params["code"]).upper())
+    found = await _found(request)
     if isinstance(found, Response):
         return found
     kept = await runtime(request).store.read(attached, found.code, request.path_params["position"])
     return file_answer(*kept) if kept else answer(request, 404)
 
 
-async def _found(request: Request, code: str) -> PublicNotice | Response:
-    """The notice when it is out; else a warning. Wrong codes are counted."""
-    found = await runtime(request).store.read(_public, code)
+async def _found(request: Request) -> PublicNotice | Response:
+    """The notice, however its code was typed, when it is out; else a warning. Wrong codes are counted."""
+    typed = str(request.path_params["code"])
+    found = await runtime(request).store.read(_public, notice_typed(typed))
     if found is not None:
         return found
-    return await _missed(request, "notice code") or page(request, "no_notice.html", status=404, code=code[:20])
+    code = typed.strip().upper()[:20]
+    return await _missed(request, "notice code") or page(request, "no_notice.html", status=404, code=code)
 
 
 async def _missed(request: Request, what: str) -> Response | None:
@@ -294,23 +299,39 @@ async def card(request: Request) -> Response:
     """GET /h/{token}: what the card is for, where to use it. Opening it joins nothing: scanners open it too."""
     house = runtime(request)
     try:
-        number, village = await house.store.read(_card, house.house, request.path_params["token"])
+        number, village, room = await house.store.read(_card, house.house, request.path_params["token"])
     except NotFound as error:
         return await _missed(request, "card") or answer(request, 404, error.words)
-    links = card_links(house.house, request.path_params["token"])
+    links = card_links(house.house, request.path_params["token"], room)
     return page(request, "card.html", number=number, village=village, links=links)
 
 
-def _card(session: Session, house: House, token: str) -> tuple[int, str]:
+def _card(session: Session, house: House, token: str) -> tuple[int, str, str]:
+    """Number of the household, its village, and the code of the village's own web chat; '' when it has none."""
     household = households.household_of_card(session, house, token)
-    return household.number, session.get_one(Unit, household.unit_id).name
+    village = session.get_one(Unit, household.unit_id)
+    room = session.exec(
+        select(Chat.id)
+        .join(Channel, col(Channel.id) == Chat.channel_id)
+        .where(
+            Chat.unit_id == village.id,
+            col(Chat.audience_id).is_(None),
+            Chat.kind == ChatKind.GROUP,
+            Chat.standing != Standing.GONE,
+            Channel.adapter == "webchat",
+        )
+    ).first()
+    return household.number, village.name, village.code if room is not None else ""
 
 
 NAMES = {"webchat": "trang nhắn tin của bản", "telegram": "Telegram", "zalo_bot": "Zalo", "zalo_oa": "Zalo"}
 
 
-def card_links(house: House, token: str) -> list[CardLink]:
-    """Where the card's holder can go on, one messenger each; the one without an account first."""
+def card_links(house: House, token: str, room: str) -> list[CardLink]:
+    """Where the card's holder can go on, one messenger each; the one without an account first.
+
+    `room`: code of the village's web chat, where the private conversation opens at once; '' leads to the list of all.
+    """
     ordered = sorted(house.messengers.values(), key=lambda m: (m.adapter != "webchat", m.channel_id))
     found: dict[str, CardLink] = {}
     for messenger in ordered:
@@ -318,6 +339,8 @@ def card_links(house: House, token: str) -> list[CardLink]:
             continue
         try:
             address = messenger.link(f"h_{token}", False)
+            if messenger.adapter == "webchat" and room:
+                address = f"/chat/{quote(room, safe='')}/private?start={quote(f'h_{token}', safe='')}"
         except ValueError:  # this messenger's links cannot carry the token; the others still can
             logger.error("a card's token does not fit a link", extra={"channel": messenger.channel_id})
             continue

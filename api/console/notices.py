@@ -1,6 +1,7 @@
 """Lists of notices, and one notice: before its release as it will be posted, afterwards how far it reached."""
 
-from collections.abc import Callable, Mapping
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from adapters.contract import FileKind
 from api.auth import form_of, me, signed_in
 from api.console.live import mark_of
 from api.pages import attached, file_answer
@@ -23,6 +25,7 @@ from bot.face import Preview
 from bot.house import House
 from bot.permissions import NOT_FOUND, Actor, Duty
 from bot.reach import NoticeReach, csv_rows, of_notice
+from store import files
 from store.tables import Attachment, Chat, ChatKind, Notice, NoticeState, Outbox, Person, State, Unit
 
 PAGE = 20
@@ -78,6 +81,8 @@ class Unreleased:
     groups: int
     households: int
     files: tuple[Attachment, ...]
+    pictures: Mapping[int, str]
+    """Addresses of the previews' pictures, by file."""
     needs_approval: bool
     is_mine: bool
     may_decide: bool
@@ -131,22 +136,40 @@ def _unreleased(session: Session, house: House, actor: Actor, code: str, now: da
     notice = visible_notice(session, actor, code)
     place = session.get_one(Unit, notice.unit_id)
     villages = village_lines(session, villages_of(session, actor, notice))
+    previews = notices.previews(session, house, notice, now=now)
+    attached_files = notices.attachments_of(session, notice)
     is_mine = notice.author_id == actor.person_id
     approves = actor.may(Duty.APPROVE, place)
     return Unreleased(
         notice=notice,
         body=notices.body_of(session, notice),
         people=_people(session, notice),
-        previews=tuple(notices.previews(session, house, notice, now=now)),
+        previews=tuple(previews),
         villages=tuple(villages),
         groups=_groups(session, notice, [v.id for v in villages]),
         households=sum(v.households for v in villages),
-        files=tuple(notices.attachments_of(session, notice)),
+        files=tuple(attached_files),
+        pictures=_pictures(session, notice, previews, attached_files),
         needs_approval=notices.needs_approval(session, house, notice),
         is_mine=is_mine,
         may_decide=approves and not is_mine and notice.state is NoticeState.WAITING,
         may_stop=(is_mine or approves) and notice.state is not NoticeState.CANCELLED,
     )
+
+
+def _pictures(
+    session: Session, notice: Notice, previews: Sequence[Preview], attached_files: Sequence[Attachment]
+) -> dict[int, str]:
+    """Attachments by their own address; the QR code, which has none before the release, within the page."""
+    addresses = {a.file_id: f"/console/notices/{notice.code}/files/{a.position}" for a in attached_files}
+    uses = [message.file for shown in previews for message in shown.messages if message.file]
+    found: dict[int, str] = {}
+    for use in uses:
+        if use.kind is FileKind.PHOTO and use.file_id not in found:
+            kept = None if use.file_id in addresses else files.load(session, use.file_id)
+            inline = f"data:{kept.media_type};base64,{b64encode(kept.content).decode()}" if kept else ""
+            found[use.file_id] = addresses.get(use.file_id, inline)
+    return {file_id: address for file_id, address in found.items() if address}
 
 
 def _released(session: Session, actor: Actor, code: str) -> Released:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlmodel import Session, col, func, select
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from api.auth import form_of, me, signed_in
@@ -16,7 +16,7 @@ from bot.errors import Invalid, NotFound
 from bot.house import House
 from bot.permissions import NOT_FOUND, Actor, Duty
 from store import audit
-from store.tables import Account, Audit, Person, Role, RoleName, Unit
+from store.tables import Account, Audit, Notice, NoticeState, Person, Role, RoleName, Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,21 @@ class PersonLine:
     """The reader manages every duty that the person holds."""
 
 
+@dataclass(frozen=True, slots=True)
+class Move:
+    """An office about to go from one person to another."""
+
+    leaving: PersonLine
+    coming: PersonLine
+    unfinished: int
+    """Notices that move too: drafts, returned ones, those that wait for approval."""
+
+
 @signed_in
 async def listed(request: Request) -> Response:
     """GET /console/people"""
     found = await runtime(request).store.read(_listed, me(request))
-    return page(request, "console/people.html", people=found, shown=None, code="")
+    return page(request, "console/people.html", people=found, shown=None, code="", handed_to="")
 
 
 def _listed(session: Session, actor: Actor) -> list[PersonLine]:
@@ -97,13 +107,13 @@ async def link_code(request: Request) -> Response:
     found, code = await house.store.write(
         _link_code, house.house, me(request), request.path_params["id"], house.clock()
     )
-    return page(request, "console/people.html", people=found, shown=request.path_params["id"], code=code)
+    return page(request, "console/people.html", people=found, shown=request.path_params["id"], code=code, handed_to="")
 
 
 def _link_code(
     session: Session, house: House, actor: Actor, person_id: int, now: datetime
 ) -> tuple[list[PersonLine], str]:
-    person = _mine(session, actor, person_id)
+    person = session.get_one(Person, _mine(session, actor, person_id).id)
     code = people.new_link_code(session, house, person, now=now)
     audit.note(
         session, at=now, person_id=actor.person_id, unit_id=None, action="link code made", subject=f"person:{person_id}"
@@ -113,26 +123,46 @@ def _link_code(
 
 @signed_in
 async def handover(request: Request) -> Response:
-    """POST /console/people/{id}/handover: the office moves, the old accounts lose access at once."""
+    """POST /console/people/{id}/handover: who and what is shown first; with `sure` the office moves, and the old
+    accounts lose access at once."""
     form = await form_of(request)
     house = runtime(request)
     heir = str(form.get("to", ""))
     if not heir.isdecimal() or len(heir) > 17:
         raise Invalid("Chưa chọn người nhận việc.", "to")
-    await house.store.write(_handover, house.house, me(request), request.path_params["id"], int(heir), house.clock())
-    return RedirectResponse("/console/people", 303)
+    leaving = request.path_params["id"]
+    if form.get("sure") != "1":
+        move = await house.store.read(_move, me(request), leaving, int(heir))
+        return page(request, "console/handover.html", move=move)
+    found, name = await house.store.write(_handover, me(request), leaving, int(heir), house.clock())
+    return page(request, "console/people.html", people=found, shown=None, code="", handed_to=name)
 
 
-def _handover(session: Session, house: House, actor: Actor, leaving: int, coming: int, now: datetime) -> None:
+def _move(session: Session, actor: Actor, leaving: int, coming: int) -> Move:
     # The heir too must be the reader's: an office given to a stranger would be out of everybody's sight.
-    people.handover(session, actor, _mine(session, actor, leaving), _mine(session, actor, coming), now=now)
+    old, new = _mine(session, actor, leaving), _mine(session, actor, coming)
+    if leaving == coming:
+        raise Invalid("Người nhận phải là người khác.", "to")
+    unfinished = select(func.count()).where(
+        Notice.author_id == leaving,
+        col(Notice.state).in_((NoticeState.DRAFT, NoticeState.RETURNED, NoticeState.WAITING)),
+    )
+    return Move(old, new, session.exec(unfinished).one())
 
 
-def _mine(session: Session, actor: Actor, person_id: int) -> Person:
+def _handover(session: Session, actor: Actor, leaving: int, coming: int, now: datetime) -> tuple[list[PersonLine], str]:
+    move = _move(session, actor, leaving, coming)
+    heir = session.get_one(Person, coming)
+    people.handover(session, actor, session.get_one(Person, leaving), heir, now=now)
+    return _listed(session, actor), move.coming.name
+
+
+def _mine(session: Session, actor: Actor, person_id: int) -> PersonLine:
     """A person all of whose duties the reader manages, else NotFound: a code for anybody else is a way upwards."""
-    if not any(line.id == person_id and line.is_mine for line in _listed(session, actor)):
+    found = next((line for line in _listed(session, actor) if line.id == person_id and line.is_mine), None)
+    if found is None:
         raise NotFound(NOT_FOUND)
-    return session.get_one(Person, person_id)
+    return found
 
 
 routes = [

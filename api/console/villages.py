@@ -1,5 +1,6 @@
 """A village: its groups and head, the code that ties a group to it, households still missing, household cards."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -45,6 +46,10 @@ STANDINGS: dict[Standing, str] = {
     Standing.MUTED: "nhóm không cho bot viết",
     Standing.GONE: "bot không còn trong nhóm",
 }
+NO_CARDS = (
+    "Chưa in được thẻ hộ: máy chủ chưa có địa chỉ công khai nên điện thoại của bà con quét mã QR sẽ không mở được gì. "
+    "Người quản trị máy đặt địa chỉ ấy (LOA_PUBLIC_URL) rồi in."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +103,7 @@ def _listed(session: Session, actor: Actor) -> list[VillageLine]:
 async def show(request: Request) -> Response:
     """GET /console/villages/{code}"""
     found = await runtime(request).store.read(_village, me(request), request.path_params["code"])
-    return page(request, "console/village.html", v=found, code="", links=[], code_for="")
+    return _shown(request, found)
 
 
 def _village(session: Session, actor: Actor, code: str) -> VillagePage:
@@ -170,7 +175,28 @@ async def bind_code(request: Request) -> Response:
         if messenger.link is not None and messenger.adapter != "webchat"
     ]
     audience = next((audience.name for audience in found.audiences if audience.id == audience_id), "")
-    return page(request, "console/village.html", v=found, code=code, links=links, code_for=audience)
+    return _shown(request, found, code=code, links=links, code_for=audience)
+
+
+def _shown(
+    request: Request,
+    found: VillagePage,
+    *,
+    code: str = "",
+    links: Sequence[tuple[str, str]] = (),
+    code_for: str = "",
+) -> Response:
+    has_address = bool(runtime(request).house.public_url)
+    return page(
+        request,
+        "console/village.html",
+        v=found,
+        code=code,
+        links=links,
+        code_for=code_for,
+        has_address=has_address,
+        no_cards=NO_CARDS,
+    )
 
 
 def _bind_code(
@@ -365,9 +391,7 @@ def _new_card(session: Session, house: House, actor: Actor, code: str, number: i
 
 
 def _no_cards(request: Request) -> Response:
-    return answer(
-        request, 409, "Chưa in được thẻ hộ: chưa có địa chỉ công khai (LOA_PUBLIC_URL) nên không ai mở được mã QR."
-    )
+    return answer(request, 409, NO_CARDS)
 
 
 routes = [

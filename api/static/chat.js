@@ -28,6 +28,9 @@ function toEnd() {
   if (last && last.offsetHeight > innerHeight - 260) last.scrollIntoView();
 }
 
+// The secret of a card stays out of sight, as on the page that the server makes.
+const inSight = (text) => (/^\/start\s+h_/.test(text) ? "Quét thẻ hộ" : text.replace(/^\/start\s[^]*/, "/start"));
+
 const element = (tag, name, text) => Object.assign(document.createElement(tag), { className: name, textContent: text || "" });
 
 // ---- messages on the page
@@ -63,10 +66,15 @@ function show(messages) {
 
 // ---- what this page hears
 
+// Without a stream of its own the page cannot know more than the browser does.
+function tellLine() {
+  lost.hidden = navigator.onLine && (!source || source.readyState === EventSource.OPEN);
+}
+
 function listen() {
   if (source) source.close();
   source = new EventSource(base + "/events?since=" + since);
-  source.onopen = () => { lost.hidden = true; flush(); };
+  source.onopen = () => { tellLine(); flush(); };
   source.onmessage = (event) => { since = event.lastEventId; show(JSON.parse(event.data).messages); };
   source.addEventListener("private", (event) => {
     const badge = document.getElementById("unread");
@@ -75,9 +83,13 @@ function listen() {
   });
   source.addEventListener("members", (event) => { document.getElementById("members").textContent = event.data; });
   source.onerror = () => {
-    lost.hidden = false;
-    if (source.readyState === EventSource.CLOSED) setTimeout(listen, 8000);
+    tellLine();
+    if (source.readyState === EventSource.CLOSED) setTimeout(listenAgain, 8000);
   };
+}
+
+function listenAgain() {
+  if (source && source.readyState === EventSource.CLOSED) listen();
 }
 
 // ---- what this page says: one thing after the other, each until it is answered
@@ -91,21 +103,23 @@ function save() {
 }
 
 function wait(item) {
-  if (item.path !== "/messages" || document.getElementById("w" + item.id)) return;
+  if (document.getElementById("w" + item.id)) return;
+  if (item.path === "/press") {
+    // Beside an earlier answer; the answer to this press takes the place of both.
+    const notes = document.querySelector("#m" + item.fields.message_id + " .notes");
+    if (notes) notes.append(Object.assign(element("p", "note", "đang gửi…"), { id: "w" + item.id }));
+    return;
+  }
   const node = element("li", "m mine wait");
   node.id = "w" + item.id;
-  node.append(element("div", "body", item.fields.text || "📎 " + item.fields.file.name), element("p", "state", "đang gửi…"));
+  node.append(element("div", "body", inSight(item.fields.text) || "📎 " + item.fields.file.name), element("p", "state", "đang gửi…"));
   log.append(node);
   toEnd();
 }
 
 function say(item, words) {
-  const place = item.path === "/press"
-    ? document.querySelector("#m" + item.fields.message_id + " .notes")
-    : document.querySelector("#w" + item.id + " .state");
-  if (!place) return;
-  if (item.path === "/press") place.replaceChildren(element("p", "note", words));
-  else place.textContent = words;
+  const place = document.querySelector("#w" + item.id + (item.path === "/press" ? "" : " .state"));
+  if (place) place.textContent = words;
 }
 
 function push(path, fields) {
@@ -113,7 +127,6 @@ function push(path, fields) {
   queue.push(item);
   save();
   wait(item);
-  say(item, "đang gửi…");
   flush();
 }
 
@@ -171,20 +184,37 @@ function reloadOnce() {
 function done(item, told) {
   try { sessionStorage.removeItem(STORE); } catch { /* then it was never set */ }
   if (told.message) show([told.message]);
-  if (item.path === "/press") say(item, "đã gửi, đang chờ trả lời…");
+  if (item.path === "/press") {
+    say(item, "đã gửi, đang chờ trả lời…");
+    // Some presses have no answer of their own.
+    const waiting = document.getElementById("w" + item.id);
+    if (waiting) setTimeout(() => waiting.remove(), 8000);
+  }
   member = true;
-  document.querySelectorAll("form.start").forEach((form) => form.remove());
-  if (!known || !source) {
+  document.querySelectorAll("form.join").forEach((form) => form.remove());
+  if (item.path === "/messages" && item.fields.text.startsWith("/start")) startUsed();
+  tellLine();
+  if (!known || !source || source.readyState === EventSource.CLOSED) {
     known = true;
     listen();
   }
 }
 
+function startUsed() {
+  document.querySelectorAll("form.start").forEach((form) => form.remove());
+  const asked = new URLSearchParams(location.search);
+  if (asked.has("start") || asked.has("startgroup")) history.replaceState(null, "", location.pathname);
+}
+
 function refuse(item, words) {
-  if (item.path === "/messages" && item.fields.text && !area.value) area.value = item.fields.text;
+  if (item.path === "/messages" && item.fields.text && inSight(item.fields.text) === item.fields.text && !area.value) area.value = item.fields.text;
   const waiting = document.getElementById("w" + item.id);
+  if (waiting && item.path === "/press") return say(item, words);
   if (waiting) waiting.remove();
-  if (item.path === "/press") return say(item, words);
+  trouble(words);
+}
+
+function trouble(words) {
   const bar = element("p", "bar error", words);
   bar.setAttribute("role", "alert");
   log.after(bar);
@@ -263,7 +293,7 @@ async function older(link) {
     scrollBy(0, document.documentElement.scrollHeight - height);
     if (!told.more) link.parentElement.remove();
   } catch {
-    lost.hidden = false;
+    trouble("Chưa tải được tin cũ. Hãy thử lại khi có mạng.");
   }
 }
 
@@ -337,8 +367,9 @@ try {
   queue = [];
 }
 queue.forEach(wait);
-addEventListener("online", () => { later(0); if (source && source.readyState === EventSource.CLOSED) listen(); });
-addEventListener("offline", () => { lost.hidden = false; });
+addEventListener("online", () => { tellLine(); later(0); listenAgain(); });
+addEventListener("offline", tellLine);
+tellLine();
 if (main.dataset.live) listen();
 if (!location.hash && !new URLSearchParams(location.search).has("before")) toEnd();
 flush();

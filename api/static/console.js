@@ -21,7 +21,7 @@ if (live && window.EventSource) {
 // How many characters are written.
 for (const box of document.querySelectorAll("[data-count]")) {
   const shown = document.getElementById(box.dataset.count);
-  const count = () => { shown.textContent = `${[...box.value].length.toLocaleString("vi-VN")} chữ cái`; };
+  const count = () => { shown.textContent = `${[...box.value].length.toLocaleString("vi-VN")} chữ cái ·`; };
   box.addEventListener("input", count);
   count();
 }

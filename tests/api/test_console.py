@@ -60,7 +60,8 @@ async def test_a_notice_goes_from_the_form_over_approval_to_its_figures(house):
     assert "Xem trước" in preview
     assert "Nhớ đến đúng giờ." in preview
     assert "✅ Đã nắm" in preview
-    assert "Gửi duyệt" in preview
+    assert '<img src="data:image/png;base64,' in preview, "the QR code is to be seen"
+    assert preview.index("✅ Đã nắm") < preview.index("Gửi duyệt"), "what is sent stands above what sends it"
     assert await house.read(lambda s: s.exec(select(Outbox)).all()) == [], "a preview sends nothing"
 
     await author.post_form(address, f"{address}/submit")
@@ -254,13 +255,19 @@ async def test_villages_whose_groups_are_lost_are_on_the_first_page(house):
     assert "mất liên lạc" not in (await (await house.signed_in("truong1")).get("/console/")).text
 
 
-async def test_an_office_is_handed_over_by_one_button_and_the_old_account_is_out_at_once(house):
+async def test_an_office_is_handed_over_after_a_second_look_and_the_old_account_is_out_at_once(house):
     admin, old = await house.signed_in("quantri"), await house.signed_in("truong1")
     leaving, coming = await house.person_id("truong1"), await house.person_id("tohelp")
     page = (await admin.get("/console/people")).text
     assert f"/console/people/{leaving}/handover" in page
-    answer = await admin.post_form("/console/people", f"/console/people/{leaving}/handover", to=coming)
-    assert answer.status_code == 303
+    handover = f"/console/people/{leaving}/handover"
+    asked = (await admin.post_form("/console/people", handover, to=coming)).text
+    for words in ("Trưởng bản Một", "Tổ công nghệ số", "Bản Một", "Bàn giao ngay"):
+        assert words in asked
+    assert (await old.get("/console/")).status_code == 200, "nothing moved yet"
+    assert (await admin.post_form("/console/people", handover, to=leaving)).status_code == 422
+    answer = await admin.post_form("/console/people", handover, to=coming, sure="1")
+    assert "Đã bàn giao cho Tổ công nghệ số" in answer.text
     assert (await old.get("/console/")).status_code == 303
     new = await house.signed_in("tohelp")
     code = (await house.notice())["code"]
@@ -295,6 +302,9 @@ async def test_cards_are_refused_in_words_while_residents_cannot_reach_us(tmp_pa
         assert answer.status_code == 409
         assert "chưa có địa chỉ công khai" in answer.text
         assert "<svg" not in answer.text
+        village = (await (await house.signed_in("truong1")).get("/console/villages/ban-1")).text
+        assert "Chưa in được thẻ hộ" in village
+        assert 'href="/chat/ban-1"' in village
         address = await compose(await house.signed_in("canbo"))
         assert "không kèm liên kết và mã QR" in (await (await house.signed_in("canbo")).get(address)).text
 

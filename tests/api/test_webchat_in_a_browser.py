@@ -114,6 +114,14 @@ async def test_a_press_is_answered_to_the_presser_alone(house, phone):
     await expect(one.get_by_role("link", name="TB-4K7Q")).to_have_attribute("href", "/tb/TB-4K7Q")
 
 
+async def test_a_press_that_nobody_answers_leaves_no_waiting_behind(house, phone):
+    page = await phone()
+    await house.post("Họp bản. Mã TB-4K7Q", buttons=ACK)
+    await page.get_by_role("button", name="✅ Đã nắm").click()
+    await expect(page.get_by_text("đã gửi, đang chờ trả lời…")).to_be_visible()
+    await expect(page.get_by_text("đang chờ trả lời")).to_have_count(0)
+
+
 async def test_what_is_typed_without_a_line_is_sent_once_when_it_is_back(house, phone):
     page = await phone()
     await say(page, "có mạng")
@@ -125,6 +133,7 @@ async def test_what_is_typed_without_a_line_is_sent_once_when_it_is_back(house, 
     assert await stored(house) == 1
     await page.context.set_offline(False)
     await expect(messages(page).nth(1)).to_contain_text("đã gửi")
+    await expect(page.get_by_role("status")).to_be_hidden()
     await expect(messages(page)).to_have_count(2)
     await page.reload()
     await expect(messages(page)).to_have_count(2)
@@ -162,7 +171,7 @@ async def test_a_private_question_reaches_nobody_else_and_its_answer_shows_on_th
     await page.get_by_role("link", name="Nhóm chung").click()
     await expect(page.get_by_role("link", name="Nhóm chung")).to_have_attribute("aria-current", "page")
     await house.post("Ở bộ phận một cửa của xã.", room=room)
-    await expect(page.get_by_role("link", name="Hỏi riêng 1")).to_be_visible()
+    await expect(page.get_by_role("link", name="Hỏi riêng Loa bản 1")).to_be_visible()
     await page.get_by_role("link", name="Hỏi riêng").click()
     await expect(messages(page)).to_have_count(2)
     await expect(messages(neighbour)).to_have_count(0)
@@ -197,7 +206,8 @@ async def test_everything_works_without_javascript(house, phone):
 async def test_a_deep_link_is_used_after_a_press(house, phone):
     page = await phone("/chat/ban-a?start=h_3.x~y")
     await page.get_by_role("button", name="Bắt đầu").click()
-    await expect(messages(page)).to_contain_text(re.compile("đã gửi.*/start h_3.x~y", re.DOTALL))
+    await expect(messages(page)).to_contain_text(re.compile("đã gửi.*Quét thẻ hộ", re.DOTALL))
+    assert "h_3.x~y" not in page.url + await page.content()
     assert [event.text for event in await house.events()] == ["/start h_3.x~y"]
 
 

@@ -138,7 +138,7 @@ async def test_the_tour_from_the_front_page_to_the_figures(phones):
     # 4. Look at the figures: live at the commune, and at the head's with the households still missing.
     await expect(second.locator(".figures")).to_contain_text(re.compile(r"1/\d+ hộ đã nắm"))
     head = await phones.new()
-    await enter(head, f", {village}")
+    await enter(head, village)
     await head.get_by_role("link", name="Mai 8 giờ họp bản").click()
     await head.get_by_role("link", name="hộ chưa nắm").click()
     await fits(head)
