@@ -6,7 +6,7 @@ import io
 from datetime import UTC, datetime
 
 import pytest
-from sqlmodel import select
+from sqlmodel import col, select
 
 from bot import audiences, reach
 from bot.permissions import actor_of
@@ -194,7 +194,7 @@ async def test_what_is_unknown_is_settled_by_whoever_looked(house):
     code = (await house.notice())["code"]
 
     def lose(session):
-        rows = session.exec(select(Outbox).where(Outbox.notice_id.is_not(None))).all()
+        rows = session.exec(select(Outbox).where(col(Outbox.notice_id).is_not(None))).all()
         for row in rows:
             row.state, row.error = State.UNKNOWN, Failure.NO_ANSWER
             session.add(row)
