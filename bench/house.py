@@ -55,7 +55,7 @@ def furnish(
     url = f"sqlite:///{folder / 'loa.db'}"
     migrations.upgrade(url)
     settings = Settings(
-        secret_key=SecretStr(SECRET), database_url=url, approval=frozenset(), public_url="", adapters=("webchat",),
+        secret_key=SecretStr(SECRET), database_url=url, approval=frozenset(), public_url="", adapters=(),
         _env_file=None,
     )  # fmt: skip
     vault, now = Vault(SECRET), datetime.now(UTC)

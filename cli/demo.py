@@ -3,6 +3,8 @@
 import asyncio
 import os
 import secrets
+import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -144,11 +146,17 @@ def welcome(address: str, password: str, folder: Path, *, is_new: bool, bearer: 
         "",
         *([f"  Mã /api/v1        {bearer}", ""] if bearer else []),
         "  Lệnh khác, ví dụ lấy mã nối tài khoản nhắn tin cho trưởng bản:",
-        f"    loa --env-file {folder / KEPT} user link {_username(VILLAGES[0])}",
+        f"    {_command()} --env-file {folder / KEPT} user link {_username(VILLAGES[0])}",
         "",
         "  Dừng: Ctrl+C",
     ]
     return "\n".join(lines)
+
+
+def _command() -> str:
+    """How `loa` is called from here: by its path, unless its folder is on PATH."""
+    beside = Path(sys.executable).with_name("loa")
+    return "loa" if shutil.which("loa") or not beside.exists() else os.path.relpath(beside)
 
 
 # ---------------------------------------------------------------- the folder

@@ -450,6 +450,8 @@ def record(connection: Connection, outcomes: Sequence[Outcome], epoch: int, *, n
         wanted = {o.id for o in outcomes if o.step is step}
         if wanted:
             connection.execute(statement, [row for row in sent if row["row"] in wanted])
+    if sent:
+        connection.execute(SPENT, {"rows": [row["row"] for row in sent]})
     other = [outcome for outcome in outcomes if outcome.step not in SENT]
     for outcome in other:
         _move(
@@ -657,6 +659,18 @@ SENT = {
     )
     for step in (Step.ACCEPTED, Step.HANDED)
 }
+SPENT = (
+    update(content)
+    .where(
+        content.c.id.in_(
+            select(outbox.c.content_id).where(
+                outbox.c.id.in_(bindparam("rows", expanding=True)), outbox.c.notice_id.is_(None)
+            )
+        )
+    )
+    .values(payload="{}")
+)
+"""What was said to one person is not kept once it is said: a head's list names houses, which lie sealed elsewhere."""
 COUNTED = (
     update(chat).where(chat.c.id == bindparam("chat")).values(members=bindparam("people"), members_at=bindparam("at"))
 )
