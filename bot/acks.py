@@ -7,9 +7,9 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, select
 
-from adapters.contract import Button
+from adapters.contract import Button, Can
 from adapters.text import plain
-from bot import counting, face, people, texts
+from bot import counting, face, people, seen, texts
 from bot.messages import Message, to_payload
 from bot.permissions import Duty, holders
 from bot.turn import Turn
@@ -62,6 +62,8 @@ def press(turn: Turn, code: str, word: str, row_id: int | None) -> None:
     before = _answer_before(session, turn, notice)
     if before is not answer:
         _keep(session.connection(), turn, notice, unit_id, household, answer)
+        if Can.TELL_READ in turn.messenger.can:  # whoever presses has seen it, before the messenger says so
+            seen.add(session.connection(), carrier, turn.account, ReceiptKind.SEEN, at=turn.now)
         reach.recount(session.connection(), [(notice.id or 0, unit_id)])
         counting.show_soon(session, notice.id or 0, unit_id, now=turn.now)
     figure = f"{texts.sentence(session.get_one(Unit, unit_id).name)}: {figure_of(session, notice, unit_id)}"

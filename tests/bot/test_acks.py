@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from adapters.contract import Can
 from bot import households, notices, reach
 from bot.notices import NewNotice
 from bot.permissions import Actor, Duty, actor_of, targets_seen
-from store.tables import Chat, Household, Notice, NoticeState, Wanted
-from tests.village import World, a_commune
+from store.tables import Channel, Chat, Household, Notice, NoticeState, Wanted
+from tests.village import EVERYTHING, World, a_commune
 
 
 def sent(world: World, *, body: str = "Ngày mai tiêm chủng ở trạm y tế.", attend: bool = False) -> Notice:
@@ -368,3 +369,14 @@ def test_the_figure_on_the_button_follows_ticks_and_numbers_too(world: World) ->
     world.pass_time(timedelta(seconds=10))
     (post,) = world.posts("g1")
     assert post.buttons[0][0].label == "✅ Đã nắm · 2/5 hộ"
+
+
+def test_whoever_presses_has_seen_it_where_seeing_is_told(tmp_path: Path) -> None:
+    with a_commune(tmp_path, can=EVERYTHING | Can.TELL_READ) as world:
+        channel = world.session.get_one(Channel, world.messenger.channel_id)
+        channel.tells_read = True
+        world.group(world.villages[0], "g1")
+        notice = sent(world)
+        world.press("x", "Đã nắm", chat="g1")
+        world.press("x", "Đã nắm", chat="g1")
+        assert row(world, notice).seen == 1
