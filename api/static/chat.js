@@ -135,6 +135,11 @@ function later(seconds) {
   timer = setTimeout(flush, seconds * 1000);
 }
 
+// An answer that got lost on the way must not hold up what is said next.
+function patience(item) {
+  return AbortSignal.timeout ? { signal: AbortSignal.timeout(item.fields.file ? 180000 : 10000) } : {};
+}
+
 async function flush() {
   if (busy || !queue.length) return;
   busy = true;
@@ -149,9 +154,10 @@ async function flush() {
       method: "POST",
       body: form,
       headers: { accept: "application/json", "x-loa-token": main.dataset.token },
+      ...patience(item),
     });
     told = await answer.json();
-  } catch { /* no line, or somebody else answered: it stays in the queue */ }
+  } catch { /* no line, no answer in time, or somebody else answered: it stays in the queue, and its id keeps it one */ }
   busy = false;
   if (!answer || answer.status >= 500) {
     say(item, "chưa gửi được, sẽ tự gửi khi có mạng…");
