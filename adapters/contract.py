@@ -28,6 +28,8 @@ class Can(Flag):
     TELL_READ = auto()
     HOSTS_ROOMS = auto()
     """Its groups are rooms of our own: each village has one, and what is written there is kept by us."""
+    HANDS_OVER = auto()
+    """A person carries each message into the group by hand: what is sent here is handed over, not yet there."""
     SAFE_TO_REPEAT = auto()
     """Sending the same `key` twice shows one message: an unknown outcome may simply be tried again."""
 
@@ -287,6 +289,15 @@ class Pins(Protocol):
 
 
 @runtime_checkable
+class HandsOver(Protocol):
+    async def hand_over(self, message: Outbound) -> None:
+        """Give the message to whoever carries it into the chat; the same `key` again gives it once.
+
+        Raises SendFailure: Rejected when nobody is named who could carry it.
+        """
+
+
+@runtime_checkable
 class AnswersPresses(Protocol):
     async def answer(self, press_id: str, text: str, *, alert: bool) -> None:
         """Tell the presser alone, in at most 200 characters. Best effort: raises SendFailure, repeats nothing."""
@@ -396,6 +407,16 @@ class Rooms(Protocol):
     async def fetch(self, ref: str) -> bytes | None: ...
 
 
+class Hands(Protocol):
+    """The people who carry messages into groups that no account of ours may enter; the house knows who they are."""
+
+    async def give(self, message: Outbound) -> None:
+        """Give it to the carrier of `message.chat`; the same `key` again changes nothing.
+
+        Raises Rejected when the group has no carrier, ChatGone when there is no such group.
+        """
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
     """What the house hands to an adapter when it opens a channel."""
@@ -403,5 +424,6 @@ class Opening:
     channel: str
     public_url: str
     rooms: Rooms
+    hands: Hands
     limits_off: bool = False
     """For measuring: no limit of rate is applied to this channel."""

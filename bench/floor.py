@@ -21,7 +21,7 @@ THANKS = PlainTextResponse("ok")
 
 def main() -> None:
     settings = registry.configure("telegram", {"bot_token": token_of(1), "webhook_secret": HOOK})
-    adapter = registry.open_channel("telegram", settings, Opening(channel="b1", public_url="", rooms=None))  # type: ignore[arg-type]
+    adapter = registry.open_channel("telegram", settings, Opening(channel="b1", public_url="", rooms=None, hands=None))  # type: ignore[arg-type]
 
     async def receive(request: Request) -> Response:
         inbound = Inbound(dict(request.headers), await body_of(request, limit=adapter.limits.body))

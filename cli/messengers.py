@@ -91,12 +91,20 @@ def settings_class(adapter: str) -> Any:
 @asynccontextmanager
 async def opened(found: Settings, store: Store, channel: Known, settings: Any) -> AsyncIterator[Adapter]:
     """The channel's adapter for a moment. Raises Trouble when a setting is missing."""
+    from scheduler.hands import HouseHands
     from scheduler.rooms import HouseRooms
 
-    rooms = HouseRooms(channel.id or 0, store, Vault(found.secret_key), clock=opening.now, changed=lambda: None)
+    def unheard() -> None:
+        """The service looks for itself, every second."""
+
+    house = opening.house(found)
+    rooms = HouseRooms(channel.id or 0, store, house.vault, clock=opening.now, changed=unheard)
+    hands = HouseHands(channel.id or 0, store, lambda: house, clock=opening.now, handed=unheard)
     try:
         adapter = registry.open_channel(
-            channel.adapter, settings, Opening(channel=channel.name, public_url=found.residents_url, rooms=rooms)
+            channel.adapter,
+            settings,
+            Opening(channel=channel.name, public_url=found.residents_url, rooms=rooms, hands=hands),
         )
     except ValueError as error:
         raise Trouble(str(error)) from error

@@ -66,7 +66,7 @@ def ensure(session: Session, adapters: Sequence[str], *, now: datetime) -> list[
     return [ChannelRow(*row) for row in rows]
 
 
-_EMPTY = {"identity": "", "handle": "", "tells_read": False, "broken": "", "lease_owner": "", "lease_epoch": 0}
+_EMPTY = {"identity": "", "handle": "", "tells_read": False, "hands_over": False, "repeats": False, "broken": "", "lease_owner": "", "lease_epoch": 0}
 
 
 async def open_all(
@@ -89,9 +89,18 @@ async def open_all(
                 await store.write_core(_mark, row.id, {"broken": reason[:300] or "broken"})
             continue
         if mend:
-            await store.write_core(_mark, row.id, {"broken": "", "tells_read": Can.TELL_READ in adapter.can})
+            await store.write_core(_mark, row.id, {"broken": "", **_declared(adapter.can)})
         opened.append(OpenChannel(row.id, row.adapter, row.name, adapter))
     return opened
+
+
+def _declared(can: Can) -> dict[str, bool]:
+    """What figures and recovery ask of a channel, also while it is closed."""
+    return {
+        "tells_read": Can.TELL_READ in can,
+        "hands_over": Can.HANDS_OVER in can,
+        "repeats": Can.SAFE_TO_REPEAT in can,
+    }
 
 
 def open_one(vault: Vault, row: ChannelRow, opening: Opening) -> Adapter:

@@ -13,6 +13,7 @@ from adapters.contract import (
     ChatRef,
     Deletes,
     Edits,
+    HandsOver,
     NoRightToWrite,
     NotSent,
     Outbound,
@@ -42,6 +43,11 @@ message_of = lru_cache(maxsize=1024)(of_payload)
 """A broadcast is a thousand rows with the same words. By the words themselves: an edit that waits changes them."""
 
 
+def taken(adapter: Adapter, work: Work) -> Step:
+    """What a call that did not fail means: the messenger has it, or a person who carries it on."""
+    return Step.HANDED if work.action is Action.POST and Can.HANDS_OVER in adapter.can else Step.ACCEPTED
+
+
 def file_of(work: Work) -> FileUse | None:
     """The file that the row sends."""
     return message_of(work.payload).file if work.action is Action.POST else None
@@ -52,6 +58,8 @@ async def call(adapter: Adapter, uploads: Uploads, work: Work, chat: ChatRef) ->
     if NEEDS[work.action] not in adapter.can:
         raise Rejected(f"{adapter.name} cannot {work.action}")
     match work.action:
+        case Action.POST if isinstance(adapter, HandsOver):
+            await adapter.hand_over(await outbound(adapter, uploads, work, chat))
         case Action.POST:
             return await adapter.send(await outbound(adapter, uploads, work, chat))
         case Action.EDIT if isinstance(adapter, Edits):

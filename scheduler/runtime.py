@@ -25,6 +25,7 @@ from bot.settings import Settings
 from scheduler import channels, hosting
 from scheduler.channels import OpenChannel
 from scheduler.files import FileBytes
+from scheduler.hands import HouseHands
 from scheduler.inbox import Decisions, Inbox
 from scheduler.rooms import HouseRooms
 from scheduler.sender import Drain
@@ -121,7 +122,12 @@ async def open_runtime(
 
         def opening(channel_id: int, name: str) -> Opening:
             rooms = HouseRooms(channel_id, store, vault, clock=clock, changed=runtime.nudge_rooms)
-            return Opening(channel=name, public_url=settings.public_url, rooms=rooms, limits_off=limits_off)
+            hands = HouseHands(
+                channel_id, store, lambda: runtime.house, clock=clock, handed=lambda: runtime.nudge_sender()
+            )
+            return Opening(
+                channel=name, public_url=settings.public_url, rooms=rooms, hands=hands, limits_off=limits_off
+            )
 
         rows = await store.write(channels.ensure, settings.adapters, now=clock())
         opened = await channels.open_all(store, vault, rows, opening, mend=work)

@@ -32,7 +32,7 @@ from scheduler.limiter import Limiter
 from scheduler.line import Line, Pace
 from scheduler.turn import Move, Plan, Terms, Turn, take_turn
 from store.crypto import Vault
-from store.outbox import Outcome, Step, Work
+from store.outbox import Outcome, Work
 from store.store import Store
 from store.tables import Action, ChatKind, Lane
 
@@ -315,7 +315,7 @@ class Drain:
         outcome = Outcome(
             id=work.id,
             chat_id=work.chat_id,
-            step=Step.ACCEPTED,
+            step=outgoing.taken(self._adapter, work),
             message_id=sent.message_id if sent else None,
             members=await counted(count) if count else None,
             recalls=work.target_id if work.action is Action.DELETE else None,

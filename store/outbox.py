@@ -65,6 +65,7 @@ class Step(StrEnum):
     CANCEL = "cancel"
     EXPIRE = "expire"
     RECALL = "recall"
+    RETRACT = "retract"
 
 
 TRANSITIONS: Mapping[Step, tuple[frozenset[State], State]] = {
@@ -81,6 +82,7 @@ TRANSITIONS: Mapping[Step, tuple[frozenset[State], State]] = {
     Step.CANCEL: (frozenset({State.QUEUED, State.HANDED}), State.CANCELLED),
     Step.EXPIRE: (frozenset({State.QUEUED, State.HANDED}), State.EXPIRED),
     Step.RECALL: (frozenset({State.SENT}), State.RECALLED),
+    Step.RETRACT: (frozenset({State.SENT}), State.HANDED),
 }
 
 
@@ -206,6 +208,7 @@ FRESH: dict[str, Any] = {
     "attempts": 0,
     "lease_epoch": 0,
     "is_repeat": False,
+    "is_old": False,
     "error": "",
     "error_detail": "",
 }
@@ -243,6 +246,7 @@ def fan_out(
             "content_id": literal(put_content(connection, payload)),
             "is_silent": literal(is_silent),
             "is_repeat": literal(False),
+            "is_old": literal(False),
             "state": case((gone, State.FAILED.value), else_=State.QUEUED.value),
             "attempts": literal(0),
             "lease_epoch": literal(0),
@@ -258,6 +262,49 @@ def fan_out(
             .order_by(chat.c.id)
         )
         connection.execute(_insert(connection, outbox).from_select(list(values), rows).on_conflict_do_nothing())
+
+
+def fan_out_by_hand(
+    connection: Connection, notice: Notice, payloads: Mapping[int, str], *, lane: Lane, now: datetime
+) -> None:
+    """Queue one row for each chat (by id) that a person carries to: each village has words of its own, by its link."""
+    if not payloads:
+        return
+    chats = connection.execute(select(chat.c.id, chat.c.channel_id, chat.c.unit_id).where(chat.c.id.in_(payloads)))
+    rows = [
+        {
+            "channel_id": row.channel_id,
+            "chat_id": row.id,
+            "unit_id": row.unit_id,
+            "notice_id": notice.id,
+            "action": Action.POST,
+            "lane": int(lane),
+            "key": f"notice:{notice.id}",
+            "revision": notice.revision,
+            "part": 1,
+            "parts": 1,
+            "content_id": put_content(connection, payloads[row.id]),
+            "is_silent": False,
+            "expires_at": notice.expires_at,
+            "created_at": now,
+            **FRESH,
+        }
+        for row in chats.all()
+    ]
+    connection.execute(_insert(connection, outbox).on_conflict_do_nothing(), rows)
+
+
+def supersede(connection: Connection, notice_id: int, chat_ids: Sequence[int]) -> list[int]:
+    """A newer revision goes to these chats: what they hold is old, what they were to get is dropped.
+
+    Returns the chats that hold the old words, or may.
+    """
+    mine = (outbox.c.notice_id == notice_id, outbox.c.chat_id.in_(list(chat_ids)), outbox.c.action == Action.POST)
+    _move(connection, Step.GIVE_BACK, *mine)
+    _move(connection, Step.CANCEL, *mine)
+    connection.execute(update(outbox).where(*mine).values(is_old=True))
+    held = select(outbox.c.chat_id).where(*mine, outbox.c.state.in_([State.SENT, State.SENDING, State.UNKNOWN]))
+    return list(connection.execute(held.distinct()).scalars())
 
 
 def put_edit(
@@ -365,9 +412,14 @@ def release(connection: Connection, channel_id: int, epoch: int) -> None:
 
 
 def recover(connection: Connection, channel_id: int, epoch: int, *, now: datetime) -> None:
-    """Rows of earlier owners: what never started goes back, what was under way is `unknown` (nobody can tell)."""
+    """Rows of earlier owners: what never started goes back, what was under way is `unknown` (nobody can tell).
+
+    Where sending twice shows one message, what was under way goes back too.
+    """
     old = (OPEN, outbox.c.channel_id == channel_id, outbox.c.lease_epoch < epoch)
     _move(connection, Step.GIVE_BACK, *old)
+    repeats = exists().where(channel.c.id == outbox.c.channel_id, channel.c.repeats)
+    _move(connection, Step.POSTPONED, *old, repeats)
     lost = _move(connection, Step.LOST, *old, error=Failure.CRASHED, error_detail="")
     _repeat_urgent(connection, lost, now=now)
     reach.recount_rows(connection, lost)

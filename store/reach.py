@@ -53,9 +53,9 @@ def open_notice(connection: Connection, notice_id: int) -> None:
         select(func.count())
         .where(household.c.unit_id == target.c.unit_id, household.c.closed_at.is_(None))
         .scalar_subquery(),
-        *(literal(0) for _ in range(len(ANSWERS) - 1 + len(COUNTED) - 2)),
+        *(literal(0) for _ in range(len(ANSWERS) - 1 + len(COUNTED) - len(MEASURED))),
     ).where(target.c.notice_id == notice_id)
-    names = [*PAIR, *ANSWERS, *(name for name in COUNTED if name not in ("members", "seen"))]
+    names = [*PAIR, *ANSWERS, *(name for name in COUNTED if name not in MEASURED)]
     lines = lines.order_by(target.c.notice_id, target.c.unit_id)
     connection.execute(_dialect(connection).insert(reach).from_select(names, lines).on_conflict_do_nothing())
     _hold(connection, HOLD_NOTICE, {"notice": notice_id})
@@ -92,7 +92,8 @@ def recount_answers(connection: Connection, pairs: Iterable[Pair]) -> None:
         put = _dialect(connection).insert(reach).values(**ZERO, **figures)
         changed: dict[str, Any] = {name: put.excluded[name] for name in ANSWERS}
         # Measurable or not is decided by the deliveries; here only the number moves.
-        changed["seen"] = case((reach.c.seen.is_not(None), _seen(notice_id, unit_id)))
+        changed["seen"] = case((reach.c.seen.is_not(None), _receipts(notice_id, unit_id, ReceiptKind.SEEN)))
+        changed["opens"] = case((reach.c.opens.is_not(None), _receipts(notice_id, unit_id, ReceiptKind.OPENED)))
         connection.execute(put.on_conflict_do_update(index_elements=PAIR, set_=changed))
 
 
@@ -151,8 +152,10 @@ RECEIPTS = (
     )
     .order_by(receipt.c.at, receipt.c.id)
 )
-COUNTED = ("chats", "sent", "handed", "failed", "unknown", "members", "seen")
-ZERO: dict[str, Any] = dict.fromkeys((name for name in COUNTED if name not in ("members", "seen")), 0)
+MEASURED = ("members", "seen", "opens")
+"""NULL where nothing tells."""
+COUNTED = ("chats", "sent", "handed", "given", "carried", "failed", "unknown", *MEASURED)
+ZERO: dict[str, Any] = dict.fromkeys((name for name in COUNTED if name not in MEASURED), 0)
 NO_FIGURES: dict[str, Any] = dict.fromkeys(ANSWERS, 0) | ZERO
 
 HOLD_NOTICE = _held(reach.c.notice_id == bindparam("notice"))
@@ -164,16 +167,16 @@ HOLD_ROWS = _held(
 """Each row of a notice has its line since the notice was published (`open_notice`)."""
 
 
-def _seen(notice_id: Any, unit_id: Any) -> Any:
+def _receipts(notice_id: Any, unit_id: Any, kind: ReceiptKind) -> Any:
     return (
         select(func.count())
-        .where(receipt.c.notice_id == notice_id, receipt.c.unit_id == unit_id, receipt.c.kind == ReceiptKind.SEEN.value)
+        .where(receipt.c.notice_id == notice_id, receipt.c.unit_id == unit_id, receipt.c.kind == kind.value)
         .scalar_subquery()
     )
 
 
 def _deliveries(dialect: Any, pairs: Any) -> Any:
-    """Each group counts once: as sent when all its parts are, else by the worst of them."""
+    """Each group counts once, by its latest revision: as sent when all its parts are, else by the worst of them."""
 
     def parts(*states: State) -> Any:
         return func.sum(case((outbox.c.state.in_(states), 1), else_=0))
@@ -192,13 +195,15 @@ def _deliveries(dialect: Any, pairs: Any) -> Any:
             parts(State.HANDED).label("handed"),
             func.max(outbox.c.members).label("members"),
             func.max(case((channel.c.tells_read, 1), else_=0)).label("tells_read"),
+            func.max(case((channel.c.hands_over, 1), else_=0)).label("by_hand"),
+            func.max(case((outbox.c.sent_at.is_not(None), 1), else_=0)).label("left_us"),
         )
         .select_from(
             pairs.join(outbox, and_(outbox.c.notice_id == pairs.c.notice_id, outbox.c.unit_id == pairs.c.unit_id)).join(
                 channel, channel.c.id == outbox.c.channel_id
             )
         )
-        .where(outbox.c.action == Action.POST)
+        .where(outbox.c.action == Action.POST, outbox.c.is_old.is_(False))
         .group_by(outbox.c.notice_id, outbox.c.unit_id, outbox.c.chat_id)
         .subquery("by_chat")
     )
@@ -210,10 +215,17 @@ def _deliveries(dialect: Any, pairs: Any) -> Any:
             func.count(),
             chats(group.c.sent == group.c.parts),
             chats(and_(group.c.handed > 0, group.c.failed == 0, group.c.unknown == 0)),
+            chats(and_(group.c.by_hand == 1, group.c.left_us == 1)),
+            chats(and_(group.c.by_hand == 1, group.c.sent == group.c.parts)),
             chats(group.c.failed > 0),
             chats(and_(group.c.unknown > 0, group.c.failed == 0)),
             func.sum(group.c.members),
-            case((func.max(group.c.tells_read) == 1, _seen(group.c.notice_id, group.c.unit_id))),
+            case(
+                (func.max(group.c.tells_read) == 1, _receipts(group.c.notice_id, group.c.unit_id, ReceiptKind.SEEN))
+            ),
+            case(
+                (func.max(group.c.by_hand) == 1, _receipts(group.c.notice_id, group.c.unit_id, ReceiptKind.OPENED))
+            ),
         )
         .group_by(group.c.notice_id, group.c.unit_id)
         .order_by(group.c.notice_id, group.c.unit_id)

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from enum import IntEnum, StrEnum
 from typing import ClassVar
 
-from sqlalchemy import CheckConstraint, Index, LargeBinary, MetaData, Text, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, Index, LargeBinary, MetaData, Text, UniqueConstraint, false, text
 from sqlmodel import Field, SQLModel
 
 from store.types import Utc, by_value
@@ -20,6 +20,11 @@ NAMING = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s",
     "pk": "pk_%(table_name)s",
 }
+
+
+NO = {"server_default": false()}
+ZERO = {"server_default": "0"}
+"""For columns that came later: what rows from before say."""
 
 
 class Table(SQLModel):
@@ -127,6 +132,8 @@ class Person(Table, table=True):
     name: str
     username: str | None = Field(default=None, unique=True)
     password_hash: str = ""
+    sealed_phone: bytes | None = Field(default=None, sa_type=LargeBinary)
+    """At which officials call when something is left undone."""
     is_active: bool = True
     created_at: datetime = Field(sa_type=Utc)
 
@@ -154,12 +161,14 @@ class Role(Table, table=True):
 
 
 class WebSession(Table, table=True):
-    """A sign-in to the console; the cookie itself is not kept, only its fingerprint."""
+    """A sign-in to the console, or of a phone to /truong; the cookie itself is not kept, only its fingerprint."""
 
     __tablename__ = "web_session"
     id: int | None = Field(default=None, primary_key=True)
     token_key: str = Field(unique=True)
     person_id: int = Field(foreign_key="person.id", index=True)
+    is_phone: bool = Field(default=False, sa_column_kwargs=NO)
+    """Opens /truong alone, and for long: it was linked once by a one-time code."""
     created_at: datetime = Field(sa_type=Utc)
     seen_at: datetime = Field(sa_type=Utc)
     expires_at: datetime = Field(sa_type=Utc)
@@ -226,6 +235,10 @@ class Channel(Table, table=True):
     handle: str = ""
     tells_read: bool = False
     """As the adapter declares; without it "seen" is not measurable here."""
+    hands_over: bool = Field(default=False, sa_column_kwargs=NO)
+    """As the adapter declares: people carry what is sent here, so that "sent" is what they report."""
+    repeats: bool = Field(default=False, sa_column_kwargs=NO)
+    """As the adapter declares: what was under way at a crash is simply sent again."""
     broken: str = ""
     """Why nothing can be sent at all; '' when all is well."""
     paused_until: datetime | None = Field(default=None, sa_type=Utc)
@@ -316,6 +329,16 @@ class Dialog(Table, table=True):
     expires_at: datetime = Field(sa_type=Utc)
 
 
+class RelayGroup(Table, table=True):
+    """An existing group that no bot may enter: who carries notices into it by hand. Its name and size are its chat's."""
+
+    __tablename__ = "relay_group"
+    chat_id: int = Field(primary_key=True, foreign_key="chat.id")
+    carrier_id: int | None = Field(default=None, foreign_key="person.id", index=True)
+    backup_id: int | None = Field(default=None, foreign_key="person.id", index=True)
+    """Gets what the carrier leaves undone."""
+
+
 # ---------------------------------------------------------------- notices
 
 
@@ -391,6 +414,13 @@ class NoticeTarget(Table, table=True):
     __tablename__ = "notice_target"
     notice_id: int = Field(primary_key=True, foreign_key="notice.id")
     unit_id: int = Field(primary_key=True, foreign_key="unit.id", index=True)
+    link_token: str | None = Field(default=None, unique=True)
+    """In /t/{token}, the village's own page of this notice; only where a group is reached by hand."""
+    link_revoked_at: datetime | None = Field(default=None, sa_type=Utc)
+    told_count: int | None = None
+    """People who took note by the head's own bare count. Kept apart, never added to households."""
+    told_by_id: int | None = Field(default=None, foreign_key="person.id")
+    told_at: datetime | None = Field(default=None, sa_type=Utc)
 
 
 class FileKind(StrEnum):
@@ -524,6 +554,8 @@ class Outbox(Table, table=True):
     is_silent: bool = False
     is_repeat: bool = False
     """Sent again though the first outcome was unknown; says so in its text."""
+    is_old: bool = Field(default=False, sa_column_kwargs=NO)
+    """A later revision was posted to this chat: figures count that one, and this one must be taken away."""
     state: State = Field(default=State.QUEUED, sa_type=by_value(State))
     attempts: int = 0
     not_before: datetime | None = Field(default=None, sa_type=Utc)
@@ -540,9 +572,53 @@ class Outbox(Table, table=True):
     sent_at: datetime | None = Field(default=None, sa_type=Utc)
 
 
+class Holder(StrEnum):
+    """With whom an errand is. It only ever moves on."""
+
+    CARRIER = "carrier"
+    BACKUP = "backup"
+    COMMUNE = "commune"
+    """On the commune's list, with a number to call."""
+
+
+class Proof(StrEnum):
+    """How we know that an errand is done."""
+
+    TOLD = "told"
+    """A person said so."""
+    OPENED = "opened"
+    """Somebody else opened the village's link, which is only in the group."""
+
+
+class Errand(Table, table=True):
+    """A notice in somebody's hand: what became of an outbox row that is carried into its group by a person."""
+
+    __tablename__ = "errand"
+    __table_args__ = (Index("ix_errand_notice_id_unit_id", "notice_id", "unit_id"),)
+    outbox_id: int = Field(primary_key=True, foreign_key="outbox.id")
+    notice_id: int = Field(foreign_key="notice.id")
+    unit_id: int = Field(foreign_key="unit.id")
+    chat_id: int = Field(foreign_key="chat.id")
+    holder: Holder = Field(default=Holder.CARRIER, sa_type=by_value(Holder))
+    person_id: int | None = Field(default=None, foreign_key="person.id", index=True)
+    """Who has it now; None: nobody, it is the commune's."""
+    reminders: int = 0
+    """Sent to the present holder."""
+    picture_id: int | None = Field(default=None, foreign_key="stored_file.id")
+    handed_at: datetime = Field(sa_type=Utc)
+    given_at: datetime = Field(sa_type=Utc)
+    """When the present holder got it."""
+    done_at: datetime | None = Field(default=None, sa_type=Utc)
+    proof: Proof | None = Field(default=None, sa_type=by_value(Proof))
+    done_by_id: int | None = Field(default=None, foreign_key="person.id")
+    """TOLD: who said so."""
+
+
 class ReceiptKind(StrEnum):
     DELIVERED = "delivered"
     SEEN = "seen"
+    OPENED = "opened"
+    """A browser opened the village's link. An estimate: never called read."""
     ACKNOWLEDGED = "acknowledged"
 
 
@@ -565,7 +641,7 @@ class Receipt(Table, table=True):
     notice_id: int = Field(foreign_key="notice.id")
     kind: ReceiptKind = Field(sa_type=by_value(ReceiptKind))
     who: str
-    """"a:{account}" or "h:{household}:{grade}": once per person and notice."""
+    """"a:{account}", "h:{household}:{grade}", or "d:{browser}" of who only opened: once per person and notice."""
     account_id: int | None = Field(default=None, foreign_key="account.id", index=True)
     household_id: int | None = Field(default=None, foreign_key="household.id", index=True)
     """Follows the account when it joins a household or moves to another."""
@@ -588,8 +664,15 @@ class Reach(Table, table=True):
     chats: int = 0
     sent: int = 0
     handed: int = 0
+    """Groups whose carrier has it and has not reported yet."""
+    given: int = Field(default=0, sa_column_kwargs=ZERO)
+    """Groups whose carrier was given it, whatever came of it."""
+    carried: int = Field(default=0, sa_column_kwargs=ZERO)
+    """Groups into which it was carried by hand; also among `sent`."""
     failed: int = 0
     unknown: int = 0
+    opens: int | None = None
+    """Browsers that opened the village's link; None: no group of this village is reached by hand."""
     members: int | None = None
     """None: no messenger of this village tells."""
     seen: int | None = None

@@ -49,7 +49,7 @@ def test_every_page_is_reached_from_the_readme():
 @pytest.mark.parametrize("name", registry.names())
 def test_an_adapters_table_says_what_the_adapter_declares(name):
     settings = registry.configure(name, NEEDED.get(name, {}))
-    adapter = registry.open_channel(name, settings, Opening(channel="main", public_url="", rooms=None))  # type: ignore[arg-type]
+    adapter = registry.open_channel(name, settings, Opening(channel="main", public_url="", rooms=None, hands=None))  # type: ignore[arg-type]
     assert _table(_section("adapters.md", name)) == _declared(adapter)
 
 

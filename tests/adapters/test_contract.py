@@ -27,6 +27,7 @@ from adapters.contract import (
     FetchesFiles,
     FileKind,
     FileRef,
+    HandsOver,
     Inbound,
     Outbound,
     OutFile,
@@ -46,6 +47,7 @@ POWERS = {
     Can.PIN: Pins,
     Can.ANSWER_PRESS: AnswersPresses,
     Can.COUNT_MEMBERS: CountsMembers,
+    Can.HANDS_OVER: HandsOver,
 }
 UNREADABLE = (
     b"",

@@ -30,7 +30,7 @@ def test_a_channel_of_the_database_has_values_of_its_own(monkeypatch):
 
 
 async def test_a_channel_is_opened_without_speaking_to_anybody():
-    opening = Opening(channel="main", public_url="", rooms=ROOMS)
+    opening = Opening(channel="main", public_url="", rooms=ROOMS, hands=ROOMS)
     adapter = registry.open_channel("telegram", registry.configure("telegram", {"bot_token": "1:token"}), opening)
     assert adapter.name == "telegram"
     await adapter.aclose()
@@ -38,6 +38,6 @@ async def test_a_channel_is_opened_without_speaking_to_anybody():
 
 def test_a_channel_without_its_token_is_refused_by_the_settings_name(monkeypatch):
     monkeypatch.delenv("TELEGRAM_BOT_TOKEN", raising=False)
-    opening = Opening(channel="main", public_url="", rooms=ROOMS)
+    opening = Opening(channel="main", public_url="", rooms=ROOMS, hands=ROOMS)
     with pytest.raises(ValueError, match="TELEGRAM_BOT_TOKEN"):
         registry.open_channel("telegram", registry.configure("telegram", {"bot_token": ""}), opening)

@@ -42,7 +42,7 @@ def settings(**values: Any) -> Settings:
 
 def opening(*, limits_off: bool = False) -> Opening:
     rooms: Any = None  # none of a messenger's business
-    return Opening(channel="main", public_url="", rooms=rooms, limits_off=limits_off)
+    return Opening(channel="main", public_url="", rooms=rooms, hands=rooms, limits_off=limits_off)
 
 
 def group(chat: int) -> ChatRef:

@@ -17,4 +17,4 @@ UNKNOWN = (
 
 def an_adapter(address: str) -> Adapter:
     rooms: Any = None
-    return build(Settings(), Opening(channel="main", public_url=address, rooms=rooms))
+    return build(Settings(), Opening(channel="main", public_url=address, rooms=rooms, hands=rooms))

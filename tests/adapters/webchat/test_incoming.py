@@ -34,7 +34,7 @@ VOICE = {"ref": "4", "kind": "voice", "name": "a.ogg", "type": "audio/ogg", "siz
 
 @pytest.fixture
 def adapter():
-    return build(Settings(), Opening(channel="main", public_url="https://loa.example", rooms=NO_ROOMS))
+    return build(Settings(), Opening(channel="main", public_url="https://loa.example", rooms=NO_ROOMS, hands=NO_ROOMS))
 
 
 def body(kind, room="g:ban-a", title="Bản A", **rest):
@@ -181,6 +181,6 @@ def test_nobody_posts_events_from_outside(adapter):
     ],
 )
 def test_a_link_leads_to_the_list_of_villages(public_url, group, expected):
-    adapter = build(Settings(), Opening(channel="main", public_url=public_url, rooms=NO_ROOMS))
+    adapter = build(Settings(), Opening(channel="main", public_url=public_url, rooms=NO_ROOMS, hands=NO_ROOMS))
     assert isinstance(adapter, LinksToEnrol)
     assert adapter.link("", "h_3.x~y", group=group) == expected
