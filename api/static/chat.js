@@ -15,6 +15,7 @@ let since = main.dataset.since;
 let known = Boolean(main.dataset.known);
 let member = Boolean(main.dataset.member);
 let source = null;
+let missed = false;
 let queue = [];
 let busy = false;
 let timer = 0;
@@ -73,9 +74,15 @@ function tellLine() {
 
 function listen() {
   if (source) source.close();
+  missed = false;
   source = new EventSource(base + "/events?since=" + since);
   source.onopen = () => { tellLine(); flush(); };
-  source.onmessage = (event) => { since = event.lastEventId; show(JSON.parse(event.data).messages); };
+  source.onmessage = (event) => {
+    // This stream began before the server knew who listens, and would tell our own first words as a stranger's, beside
+    // those that still wait for their answer. The stream that follows the answer tells all of this again.
+    if (busy && !known) missed = true;
+    else { since = event.lastEventId; show(JSON.parse(event.data).messages); }
+  };
   source.addEventListener("private", (event) => {
     const badge = document.getElementById("unread");
     badge.textContent = event.data;
@@ -159,6 +166,7 @@ async function flush() {
     told = await answer.json();
   } catch { /* no line, no answer in time, or somebody else answered: it stays in the queue, and its id keeps it one */ }
   busy = false;
+  if (missed && !(answer && answer.ok)) listen();
   if (!answer || answer.status >= 500) {
     say(item, "chưa gửi được, sẽ tự gửi khi có mạng…");
     return later(5);
