@@ -58,10 +58,12 @@ install: .venv/.run
 run: .venv/.run
 	@exec $(BIN)/loa demo --port "$(PORT)" --data "$(DATA)"
 
-# The browser is looked for (and fetched) once, here; without one the tests that need it fail by name and all others still run.
+# The browser and the programs of the system are looked for (and fetched) once, here; without one the tests that need it fail by
+# name and all others still run.
 # Two workers, begun with one half each: files stay together, so that their servers start once.
 test: .venv/.test
 	@LOA_BROWSER="$$($(BIN)/python -m tests.browser)" || LOA_BROWSER=none; export LOA_BROWSER; \
+	$(BIN)/python -m tests.debian >/dev/null || true; \
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not long" $(PYTEST_ARGS)
 
 test-long: .venv/.test
