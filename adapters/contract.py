@@ -293,7 +293,7 @@ class HandsOver(Protocol):
     async def hand_over(self, message: Outbound) -> None:
         """Give the message to whoever carries it into the chat; the same `key` again gives it once.
 
-        Raises SendFailure: Rejected when nobody is named who could carry it.
+        Raises SendFailure: NobodyCarries when nobody is named who could carry it.
         """
 
 
@@ -365,6 +365,10 @@ class Rejected(SendFailure):
     """This message will never pass."""
 
 
+class NobodyCarries(Rejected):
+    """Nobody is named who could carry the message into the group."""
+
+
 class ChatGone(SendFailure):
     """We were removed, blocked, or the chat is no more."""
 
@@ -413,7 +417,7 @@ class Hands(Protocol):
     async def give(self, message: Outbound) -> None:
         """Give it to the carrier of `message.chat`; the same `key` again changes nothing.
 
-        Raises Rejected when the group has no carrier, ChatGone when there is no such group.
+        Raises NobodyCarries when the group has neither carrier nor backup, ChatGone when there is no such group.
         """
 
 

@@ -1,7 +1,10 @@
-"""A press on a notice's button: counted once for the household, answered in words, shown on the button in a while.
+"""An answer to a notice: counted once for the household, wherever it was given; a press is answered in words.
 
 This is the hot path of an evening on which a whole village answers, so that it works on the connection.
 """
+
+from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql, sqlite
@@ -15,6 +18,7 @@ from bot.permissions import Duty, holders
 from bot.turn import Turn
 from store import outbox, reach
 from store.tables import (
+    Account,
     Answer,
     Household,
     Lane,
@@ -30,6 +34,150 @@ from store.tables import (
 
 FORGOT = "h:forgot"
 RECEIPTS = Receipt.__table__  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What became of an answer."""
+
+    household: Household | None
+    """For which it counts; None: for an account without one."""
+    unit_id: int
+    """The village in which it counts."""
+    before: Answer | None
+    """What the account had answered until now."""
+    is_heard: bool
+    """False: a call for help that reached nobody."""
+
+
+def count(
+    session: Session,
+    account: Account,
+    notice: Notice,
+    answer: Answer,
+    *,
+    unit_id: int,
+    chat_id: int | None,
+    now: datetime,
+) -> Counted:
+    """Count the account's answer to a notice that is out, wherever it was given; the same answer again changes nothing.
+
+    `unit_id`: the village for which the chat, or the link, got the notice. It counts there unless the account's
+    household lies in another of the notice's villages.
+    """
+    household, counts_in = _place(session, account, notice, unit_id)
+    if account.unit_id is None:
+        account.unit_id = unit_id
+        session.add(account)
+        session.flush()
+    before = answer_of(session, account, notice)
+    if before is not answer:
+        connection = session.connection()
+        counts_in = _keep(connection, account, notice, counts_in, chat_id, household, answer, now=now)
+        reach.recount(connection, [(notice.id or 0, counts_in)])
+        counting.show_soon(session, notice.id or 0, counts_in, now=now)
+    is_heard = True
+    if answer is Answer.HELP and before is not answer:
+        is_heard = _call_for_help(session, account, notice, household.number if household else None, counts_in, now=now)
+    return Counted(household, counts_in, before, is_heard)
+
+
+def answer_of(session: Session, account: Account, notice: Notice) -> Answer | None:
+    """What the account answered last; None: nothing yet."""
+    answer = session.exec(
+        select(Receipt.answer).where(
+            Receipt.notice_id == notice.id,
+            Receipt.kind == ReceiptKind.ACKNOWLEDGED,
+            Receipt.who == f"a:{account.id}",
+        )
+    ).first()
+    return Answer(answer) if answer else None
+
+
+def is_heard(session: Session, account: Account, notice: Notice) -> bool:
+    """Whether the account's call for help was passed on to somebody."""
+    return session.exec(select(Outbox.id).where(Outbox.key == _help_key(account, notice))).first() is not None
+
+
+def figure_of(session: Session, notice: Notice, unit_id: int) -> str:
+    """ "31/62 hộ", or "31 tài khoản" without a register."""
+    row = session.get(Reach, (notice.id, unit_id), populate_existing=True)
+    if row is None:
+        return texts.answered(0, 0, 0, wanted=notice.wanted)
+    took = row.card + row.number + row.head + row.visit
+    return texts.answered(took, row.households, row.unlinked, wanted=notice.wanted)
+
+
+def _place(session: Session, account: Account, notice: Notice, told_in: int) -> tuple[Household | None, int]:
+    """The household and village for which an answer counts.
+
+    Somebody whose household lies outside of the notice's villages counts as an account of the village for which the
+    group, or the link, got the notice.
+    """
+    if account.household_id is not None:
+        household = session.get_one(Household, account.household_id)
+        if session.get(NoticeTarget, (notice.id, household.unit_id)) is not None:
+            return household, household.unit_id
+    return None, told_in
+
+
+def _keep(
+    connection: Connection,
+    account: Account,
+    notice: Notice,
+    unit_id: int,
+    chat_id: int | None,
+    household: Household | None,
+    answer: Answer,
+    *,
+    now: datetime,
+) -> int:
+    """Write the answer down. Returns the village in which it counts: that of the first answer, until a household is
+    named."""
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    put = insert(RECEIPTS).values(
+        notice_id=notice.id,
+        kind=ReceiptKind.ACKNOWLEDGED,
+        who=f"a:{account.id}",
+        account_id=account.id,
+        household_id=household.id if household else None,
+        unit_id=unit_id,
+        chat_id=chat_id,
+        grade=account.grade if household else None,
+        answer=answer,
+        first_at=now,
+        at=now,
+    )
+    kept = put.on_conflict_do_update(
+        index_elements=["notice_id", "kind", "who"], set_={"answer": put.excluded.answer, "at": put.excluded.at}
+    )
+    return connection.execute(kept.returning(RECEIPTS.c.unit_id)).scalar_one() or unit_id
+
+
+def _call_for_help(
+    session: Session, account: Account, notice: Notice, number: int | None, unit_id: int, *, now: datetime
+) -> bool:
+    """ "Cần giúp" is a call: the village's head hears of it at once, in private."""
+    village = session.get_one(Unit, unit_id)
+    words = to_payload(Message(plain(texts.help_wanted(notice.code, village.name, number))))
+    chats: list[int] = []
+    for duty in (Duty.REGISTER, Duty.APPROVE):  # the head; where the head cannot be reached, the commune
+        for person_id in holders(session, village, duty):
+            chats += people.private_chats(session, person_id)
+        if chats:
+            break
+    for chat_id in chats:
+        # One call an account and notice, however often the answer is changed.
+        key = _help_key(account, notice)
+        outbox.post(session.connection(), chat_id=chat_id, key=key, payloads=[words], lane=Lane.REPLY, now=now)
+    return bool(chats)
+
+
+def _help_key(account: Account, notice: Notice) -> str:
+    return f"help:{notice.id}:{account.id}"
+
+
+# ---------------------------------------------------------------- in a chat
 
 
 def press(turn: Turn, code: str, word: str, row_id: int | None) -> None:
@@ -54,76 +202,24 @@ def press(turn: Turn, code: str, word: str, row_id: int | None) -> None:
     if carrier is None or carrier.notice_id != notice.id or carrier.chat_id != turn.chat.id or carrier.unit_id is None:
         turn.answer(texts.PRESS_STALE)
         return
-    household, unit_id = _place(turn, notice, carrier.unit_id)
-    if turn.account.unit_id is None:
-        turn.account.unit_id = carrier.unit_id
-        session.add(turn.account)
-        session.flush()
-    before = _answer_before(session, turn, notice)
-    if before is not answer:
-        _keep(session.connection(), turn, notice, unit_id, household, answer)
-        if Can.TELL_READ in turn.messenger.can:  # whoever presses has seen it, before the messenger says so
-            seen.add(session.connection(), carrier, turn.account, ReceiptKind.SEEN, at=turn.now)
-        reach.recount(session.connection(), [(notice.id or 0, unit_id)])
-        counting.show_soon(session, notice.id or 0, unit_id, now=turn.now)
-    figure = f"{texts.sentence(session.get_one(Unit, unit_id).name)}: {figure_of(session, notice, unit_id)}"
-    number = household.number if household else None
-    asking = _ask(turn, household)
-    if before is answer:
+    connection = session.connection()
+    # Whoever presses has seen it, before the messenger says so.
+    is_new = Can.TELL_READ in turn.messenger.can and seen.add(
+        connection, carrier, turn.account, ReceiptKind.SEEN, at=turn.now
+    )
+    counted = count(session, turn.account, notice, answer, unit_id=carrier.unit_id, chat_id=turn.chat.id, now=turn.now)
+    if is_new and counted.unit_id != carrier.unit_id:
+        reach.recount(connection, [(notice.id or 0, carrier.unit_id)])
+    village = texts.sentence(session.get_one(Unit, counted.unit_id).name)
+    figure = f"{village}: {figure_of(session, notice, counted.unit_id)}"
+    number = counted.household.number if counted.household else None
+    asking = _ask(turn, counted.household)
+    if counted.before is answer:
         turn.answer(texts.press_again(number, figure) + asking)
-        return
-    if answer is Answer.HELP and not _call_for_help(turn, notice, number, unit_id):
+    elif not counted.is_heard:
         turn.answer(texts.HELP_UNHEARD, alert=True)
-        return
-    turn.answer(texts.press_counted(answer, number, figure, changed=before is not None) + asking)
-
-
-def _place(turn: Turn, notice: Notice, group_unit_id: int) -> tuple[Household | None, int]:
-    """The household and village for which this press counts.
-
-    Somebody whose household lies outside of the notice's villages counts as an account of the village for which the
-    group got the notice.
-    """
-    if turn.account.household_id is not None:
-        household = turn.session.get_one(Household, turn.account.household_id)
-        if turn.session.get(NoticeTarget, (notice.id, household.unit_id)) is not None:
-            return household, household.unit_id
-    return None, group_unit_id
-
-
-def _answer_before(session: Session, turn: Turn, notice: Notice) -> Answer | None:
-    answer = session.exec(
-        select(Receipt.answer).where(
-            Receipt.notice_id == notice.id,
-            Receipt.kind == ReceiptKind.ACKNOWLEDGED,
-            Receipt.who == f"a:{turn.account.id}",
-        )
-    ).first()
-    return Answer(answer) if answer else None
-
-
-def _keep(
-    connection: Connection, turn: Turn, notice: Notice, unit_id: int, household: Household | None, answer: Answer
-) -> None:
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    put = insert(RECEIPTS).values(
-        notice_id=notice.id,
-        kind=ReceiptKind.ACKNOWLEDGED,
-        who=f"a:{turn.account.id}",
-        account_id=turn.account.id,
-        household_id=household.id if household else None,
-        unit_id=unit_id,
-        chat_id=turn.chat.id,
-        grade=turn.account.grade if household else None,
-        answer=answer,
-        first_at=turn.now,
-        at=turn.now,
-    )
-    connection.execute(
-        put.on_conflict_do_update(
-            index_elements=["notice_id", "kind", "who"], set_={"answer": put.excluded.answer, "at": put.excluded.at}
-        )
-    )
+    else:
+        turn.answer(texts.press_counted(answer, number, figure, changed=counted.before is not None) + asking)
 
 
 def _ask(turn: Turn, household: Household | None) -> str:
@@ -143,31 +239,3 @@ def ask_household(turn: Turn, chat_id: int | None) -> None:
         village = turn.session.get_one(Unit, turn.account.unit_id)
         question = texts.HOUSEHOLD_ASK.format(village=village.name)
         turn.say(question, ((Button(texts.HOUSEHOLD_FORGOT, FORGOT),),), chat=chat_id)
-
-
-def _call_for_help(turn: Turn, notice: Notice, number: int | None, unit_id: int) -> bool:
-    """ "Cần giúp" is a call: the village's head hears of it at once, in private."""
-    village = turn.session.get_one(Unit, unit_id)
-    words = to_payload(Message(plain(texts.help_wanted(notice.code, village.name, number))))
-    chats: list[int] = []
-    for duty in (Duty.REGISTER, Duty.APPROVE):  # the head; where the head cannot be reached, the commune
-        for person_id in holders(turn.session, village, duty):
-            chats += people.private_chats(turn.session, person_id)
-        if chats:
-            break
-    for chat_id in chats:
-        # One call an account and notice, however often the answer is changed.
-        key = f"help:{notice.id}:{turn.account.id}"
-        outbox.post(
-            turn.session.connection(), chat_id=chat_id, key=key, payloads=[words], lane=Lane.REPLY, now=turn.now
-        )
-    return bool(chats)
-
-
-def figure_of(session: Session, notice: Notice, unit_id: int) -> str:
-    """ "31/62 hộ", or "31 tài khoản" without a register."""
-    row = session.get(Reach, (notice.id, unit_id), populate_existing=True)
-    if row is None:
-        return texts.answered(0, 0, 0, wanted=notice.wanted)
-    took = row.card + row.number + row.head + row.visit
-    return texts.answered(took, row.households, row.unlinked, wanted=notice.wanted)

@@ -11,8 +11,9 @@ from bot import people, texts
 from bot.house import House
 from bot.messages import Message, to_payload
 from bot.permissions import Actor
+from bot.relays import Split
 from store import outbox
-from store.tables import Action, Chat, ChatKind, Lane, Notice, NoticeTarget, Outbox, State
+from store.tables import Action, Chat, Lane, Notice, Outbox, State
 
 DECIDE = "v"
 """First word of a decision button's token: `v:{code}:{yes|no}`."""
@@ -25,17 +26,27 @@ def ask(
     asked: Sequence[int],
     preview: Callable[[int], Sequence[Message]],
     *,
+    villages: int,
+    ways: Split,
     now: datetime,
 ) -> None:
     """Show the notice, then two buttons, to each approver whose private chat we know; the console asks the others.
 
     `preview` shows the notice as the channel of a chat can. One message of several parts: nobody decides unseen.
+    `ways`: how its groups are reached.
     """
     connection = session.connection()
-    targets = session.exec(select(NoticeTarget.unit_id).where(NoticeTarget.notice_id == notice.id)).all()
-    groups = session.exec(select(Chat.id).where(col(Chat.unit_id).in_(targets), Chat.kind == ChatKind.GROUP)).all()
+    words = texts.approval_ask(
+        notice.code,
+        author.name,
+        villages,
+        ways.posted,
+        by_hand=ways.by_hand,
+        carriers=ways.carriers,
+        urgent=notice.is_urgent,
+    )
     question = Message(
-        plain(texts.approval_ask(notice.code, author.name, len(targets), len(groups), urgent=notice.is_urgent)),
+        plain(words),
         (
             (
                 Button(texts.APPROVE, f"{DECIDE}:{notice.code}:yes"),

@@ -11,7 +11,7 @@ from typing import Any
 
 from adapters.contract import Button, Buttons, FileRef
 from adapters.text import clean, plain
-from bot import dialogs, households, media, notices, people, progress, texts
+from bot import dialogs, households, media, notices, people, progress, relays, texts
 from bot.dialogs import Place
 from bot.errors import Invalid
 from bot.face import Face
@@ -173,7 +173,11 @@ def _show(turn: Turn, actor: Actor, work: Work) -> None:
     uses = [notices.file_use(f.file_id, FileKind(f.kind), f.name, f.media_type, f.language) for f in work.files]
     # Cut for this chat, because it is shown here; the groups get the same words by their own messenger's lengths.
     here = turn.messenger.channel_id
-    preview = notices.messages_for(session, house, here, shown, uses, now=now, preview=True)
+    ways = relays.split(session, house, notices.groups_of(session, work.unit_ids, None))
+    if ways.by_hand and not ways.posted:
+        preview = notices.carried_messages(house, shown, uses)
+    else:
+        preview = notices.messages_for(session, house, here, shown, uses, now=now, preview=True)
     turn.show([*preview, _control(turn, actor, work, checked.issuer)])
     _go(turn, "confirm", work)
 
@@ -184,12 +188,16 @@ def _control(turn: Turn, actor: Actor, work: Work, issuer: Issuer) -> Message:
     groups = notices.groups_of(turn.session, work.unit_ids, None)
     reached = {group.unit_id for group in groups}
     place = turn.session.get_one(Unit, issuer.unit_id)
+    ways = relays.split(turn.session, turn.house, groups)
     summary = texts.compose_summary(
         [village.name for village in villages],
-        len(groups),
+        ways.posted,
         households.register_size(turn.session, work.unit_ids),
         [village.name for village in villages if village.id not in reached],
         issuer.name,
+        by_hand=ways.by_hand,
+        carriers=ways.carriers,
+        idle=[village.name for village in villages if village.id in ways.idle],
         approval=bool(
             notices.second_persons(
                 turn.session, turn.house, place, len(villages), actor.person_id, is_urgent=work.is_urgent

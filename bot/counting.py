@@ -52,6 +52,7 @@ def _posts(session: Session, notice: Notice, unit_id: int) -> list[tuple[int, st
             Outbox.unit_id == unit_id,
             Outbox.action == Action.POST,
             Outbox.state == State.SENT,
+            col(Outbox.is_old).is_(False),  # what a newer post took the place of is left alone
         )
     )
     return [(row_id or 0, payload) for row_id, payload in session.exec(sent).all()]

@@ -38,6 +38,8 @@ class Face:
     """Of its public page; '' when residents cannot reach us."""
     due: datetime | None = None
     """Local time of the deadline."""
+    mark: str = ""
+    """That it was corrected or recalled: said before everything else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,10 @@ def headline(face: Face) -> str:
     parts = [texts.headline(face.issuer_kind, face.issuer)]
     if face.kind in texts.KIND_HEADLINES:
         parts.append(texts.KIND_HEADLINES[face.kind])
-    return ("🚨 KHẨN · " if face.is_urgent else "") + " · ".join(parts)
+    marks = [face.mark] if face.mark else []
+    if face.is_urgent:
+        marks.append("🚨 KHẨN")
+    return " · ".join([*marks, *parts])
 
 
 def text_of(face: Face) -> Text:

@@ -6,11 +6,11 @@ from datetime import datetime
 from sqlmodel import Session, col, func, select
 
 from bot import counting, texts
-from bot.errors import NotFound
+from bot.errors import Conflict, NotFound
 from bot.house import House
 from bot.turn import Turn
 from store import reach
-from store.tables import Account, Chat, Grade, Household, NoticeTarget, Receipt, ReceiptKind, Unit
+from store.tables import Account, Grade, Household, NoticeTarget, Outbox, Receipt, ReceiptKind, Unit
 
 CARD = "household card"
 
@@ -59,8 +59,23 @@ def join(session: Session, account: Account, household: Household, grade: Grade,
     _move_receipts(session, account, household, now=now)
 
 
+def join_number(session: Session, account: Account, village: Unit, number: int, *, now: datetime) -> Household:
+    """Tie the account to the household whose number was typed.
+
+    Raises NotFound for a number that the village does not have, Conflict for an account that joined another by card.
+    """
+    household = by_number(session, village.id or 0, number)
+    if household is None:
+        raise NotFound(texts.no_such_household(number, village.name))
+    if account.grade is Grade.CARD and account.household_id != household.id:
+        # A card is stronger than a number that anybody may type, or mistype.
+        raise Conflict(texts.CARD_STAYS)
+    join(session, account, household, Grade.NUMBER, now=now)
+    return household
+
+
 def _move_receipts(session: Session, account: Account, household: Household, *, now: datetime) -> None:
-    """A receipt counts for the household where the notice is for its village, else as an account in the chat's."""
+    """A receipt counts for the household where the notice is for its village, else as an account where it was told."""
     touched: set[reach.Pair] = set()
     mine = select(Receipt).where(Receipt.account_id == account.id, Receipt.kind == ReceiptKind.ACKNOWLEDGED)
     for receipt in session.exec(mine).all():
@@ -69,9 +84,8 @@ def _move_receipts(session: Session, account: Account, household: Household, *, 
         if session.get(NoticeTarget, (receipt.notice_id, household.unit_id)) is not None:
             receipt.household_id, receipt.grade, receipt.unit_id = household.id, account.grade, household.unit_id
         else:
-            chat = session.get(Chat, receipt.chat_id) if receipt.chat_id else None
             receipt.household_id, receipt.grade = None, None
-            receipt.unit_id = chat.unit_id if chat else receipt.unit_id
+            receipt.unit_id = _told_in(session, receipt)
         if receipt.unit_id is not None:
             touched.add((receipt.notice_id, receipt.unit_id))
         session.add(receipt)
@@ -79,6 +93,14 @@ def _move_receipts(session: Session, account: Account, household: Household, *, 
     reach.recount(session.connection(), touched)
     for notice_id, unit_id in touched:
         counting.show_soon(session, notice_id, unit_id, now=now)
+
+
+def _told_in(session: Session, receipt: Receipt) -> int | None:
+    """The village for which the receipt's chat got the notice, whatever that chat stands for today."""
+    told = select(Outbox.unit_id).where(
+        Outbox.notice_id == receipt.notice_id, Outbox.chat_id == receipt.chat_id, col(Outbox.unit_id).is_not(None)
+    )
+    return (session.exec(told.limit(1)).first() if receipt.chat_id else None) or receipt.unit_id
 
 
 # ---------------------------------------------------------------- in a chat
@@ -97,13 +119,5 @@ def join_by_number(turn: Turn, number: int) -> None:
         turn.say(texts.HOUSEHOLD_NO_VILLAGE)
         return
     village = turn.session.get_one(Unit, turn.account.unit_id)
-    household = by_number(turn.session, village.id or 0, number)
-    if household is None:
-        turn.say(texts.no_such_household(number, village.name))
-        return
-    if turn.account.grade is Grade.CARD and turn.account.household_id != household.id:
-        # A card is stronger than a number that anybody may type, or mistype.
-        turn.say(texts.CARD_STAYS)
-        return
-    join(turn.session, turn.account, household, Grade.NUMBER, now=turn.now)
+    household = join_number(turn.session, turn.account, village, number, now=turn.now)
     turn.say(texts.joined_household(household.number, village.name))

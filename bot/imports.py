@@ -22,6 +22,8 @@ MOST_ROWS = 30_000
 MOST_HOUSEHOLDS = 9_999
 NAME_LENGTH = 80
 SHORT_LENGTH = 32
+GROUP_LENGTH = 100
+"""As Zalo allows."""
 CODE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 IDENTITY_NUMBER = re.compile(r"(?<!\d)\d{12}(?!\d)")
 """Căn cước: no register of ours keeps one (ARCHITECTURE §4)."""
@@ -43,6 +45,11 @@ def _column(key: str, title: str, *headers: str, required: bool = False) -> Colu
     return Column(key, title, frozenset(_header(name) for name in (key, title, *headers)), required)
 
 
+def as_said(name: str) -> str:
+    """For names that are the same but for capitals and spaces; accents tell people apart."""
+    return " ".join(name.casefold().split())
+
+
 def _header(cell: str) -> str:
     return "".join(c for c in folded(cell) if c.isalnum())
 
@@ -59,6 +66,15 @@ HOUSEHOLD_COLUMNS = (
     _column("language", "Tiếng", "ngôn ngữ", "tiếng nói", "dân tộc"),
     _column("no_smartphone", "Không có điện thoại thông minh", "không điện thoại thông minh", "không smartphone"),
     _column("told_by", "Hộ báo giúp", "báo giúp", "hộ báo tin", "neighbour", "neighbor"),
+)
+RELAY_COLUMNS = (
+    _column(
+        "village", "Thôn, bản", "thôn", "bản", "mã thôn", "mã bản", "tên thôn", "tên bản", "village", required=True
+    ),
+    _column("title", "Nhóm Zalo", "nhóm", "tên nhóm", "tên nhóm zalo", "group", "group name", required=True),
+    _column("members", "Số người", "số thành viên", "thành viên", "members"),
+    _column("carrier", "Người chuyển", "người chuyển tin", "carrier", required=True),
+    _column("backup", "Người dự phòng", "dự phòng", "backup"),
 )
 
 
@@ -123,6 +139,29 @@ class Village:
     code: str
     name: str
     numbers: Collection[int] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Carrier:
+    """Somebody who may carry notices into the groups of these villages."""
+
+    id: int
+    username: str
+    """'' for who works by chat alone."""
+    name: str
+    villages: Collection[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelayRow:
+    """An existing group of a village, and who carries notices into it."""
+
+    row: int
+    unit_id: int
+    title: str
+    members: int | None
+    carrier_id: int
+    backup_id: int | None
 
 
 @dataclass(slots=True)
@@ -258,6 +297,43 @@ def check_households(
     return _checked(sheet, found, good, complaints)
 
 
+def check_relays(sheet: Sheet, villages: Sequence[Village], carriers: Sequence[Carrier]) -> Checked[RelayRow]:
+    """Rows of a list of groups that are reached by hand. People are named by user name, or exactly by name."""
+    found, complaints, rows = _rows(sheet, RELAY_COLUMNS)
+    by_name = _by_name(villages)
+    good: list[RelayRow] = []
+    seen: dict[tuple[int, str], int] = {}
+    for row in rows:
+        village = _village(row, by_name, None)
+        title = row.short("title", GROUP_LENGTH)
+        if not title:
+            row.wrong("title", "còn trống")
+        members = _number(row, "members", "số người") if row.cell("members") else None
+        carrier = backup = None
+        if not row.cell("carrier"):
+            row.wrong("carrier", "còn trống")
+        elif village:
+            carrier = _carrier(row, "carrier", village, carriers)
+        if row.cell("backup") and village:
+            backup = _carrier(row, "backup", village, carriers)
+        if carrier and carrier == backup:
+            row.wrong("backup", "phải là người khác với người chuyển")
+        if village and (before := seen.setdefault((village.id, folded(title)), row.number)) != row.number:
+            row.wrong("title", f"nhóm này của {village.name} trùng với dòng {before}")
+        if row.is_good and village and carrier:
+            good.append(
+                RelayRow(
+                    row=row.number,
+                    unit_id=village.id,
+                    title=title,
+                    members=members,
+                    carrier_id=carrier,
+                    backup_id=backup,
+                )
+            )
+    return _checked(sheet, found, good, complaints)
+
+
 def complaints_csv(sheet: Sheet, complaints: Iterable[Complaint]) -> str:
     """The bad rows with what is wrong, to be mended and imported again. With a BOM, so that Excel reads Vietnamese."""
     reasons: dict[int, list[str]] = defaultdict(list)
@@ -356,13 +432,29 @@ def _village(row: _Row, by_name: Mapping[str, list[Village]], default: Village |
     return None
 
 
-def _number(row: _Row, key: str) -> int | None:
+def _carrier(row: _Row, key: str, village: Village, carriers: Sequence[Carrier]) -> int | None:
+    typed = row.cell(key)
+    named = [who for who in carriers if who.username == typed.lower()] or [
+        who for who in carriers if as_said(who.name) == as_said(typed)
+    ]
+    match [who for who in named if village.id in who.villages]:
+        case [one]:
+            return one.id
+        case []:
+            why = f"“{typed}” không giữ việc ở {village.name}" if named else f"không có ai là “{typed}”"
+            row.wrong(key, f"{why}. Thêm người: `loa user add`")
+        case several:
+            row.wrong(key, f"có {len(several)} người cùng tên “{typed}”: hãy ghi tên đăng nhập")
+    return None
+
+
+def _number(row: _Row, key: str, what: str = "số hộ") -> int | None:
     typed = row.cell(key)
     # Spreadsheets like to write 12 as "12.0" or "12,0".
     match = re.fullmatch(r"([0-9]{1,4})(?:[.,]0+)?", typed)
     if match and 1 <= int(match[1]) <= MOST_HOUSEHOLDS:
         return int(match[1])
-    row.wrong(key, f"“{typed}” không phải là số hộ (1 đến {MOST_HOUSEHOLDS})" if typed else "còn trống")
+    row.wrong(key, f"“{typed}” không phải là {what} (1 đến {MOST_HOUSEHOLDS})" if typed else "còn trống")
     return None
 
 

@@ -12,7 +12,21 @@ from sqlmodel import Session
 from adapters import contract
 from adapters.contract import ButtonPressed, ChatMovedTo, FileRef, MessageReceived, ReceiptArrived, StandingChanged
 from adapters.text import clean
-from bot import acks, approvals, chats, compose, decisions, dialogs, enrol, erasure, households, reports, seen, texts
+from bot import (
+    acks,
+    approvals,
+    carrying,
+    chats,
+    compose,
+    decisions,
+    dialogs,
+    enrol,
+    erasure,
+    households,
+    reports,
+    seen,
+    texts,
+)
 from bot.errors import Refused
 from bot.house import House, Messenger
 from bot.messages import unmarked
@@ -114,10 +128,9 @@ def _refusing(turn: Turn, work) -> None:  # type: ignore[no-untyped-def]
 def _in_private(turn: Turn, event: MessageReceived, files: Mapping[str, bytes]) -> None:
     name, rest = _command(event.text)
     actor = turn.actor()
-    place = dialogs.of(turn)
     if name:
         _command_in_private(turn, event, name, rest, actor, files)
-    elif place is not None and actor is not None and _goes_on(turn, event, place, actor, files):
+    elif actor is not None and _on_duty(turn, event, actor, files):
         return
     elif (number := _only_number(event.text)) is not None:
         households.join_by_number(turn, number)
@@ -127,6 +140,16 @@ def _in_private(turn: Turn, event: MessageReceived, files: Mapping[str, bytes]) 
         turn.say(texts.WELCOME)
     else:
         turn.say(texts.NOT_UNDERSTOOD)
+
+
+def _on_duty(turn: Turn, event: MessageReceived, actor: Actor, files: Mapping[str, bytes]) -> bool:
+    """What somebody with a duty says. A reply to what we gave to carry is about that, whatever else is under way."""
+    if carrying.replied(turn, actor, event.text, event.reply_to, at=event.at):
+        return True
+    place = dialogs.of(turn)
+    if place is not None and _goes_on(turn, event, place, actor, files):
+        return True
+    return carrying.told(turn, actor, event.text, at=event.at)
 
 
 def _goes_on(
@@ -240,6 +263,8 @@ def _press(turn: Turn, event: ButtonPressed) -> None:
         turn.answer(texts.HOUSEHOLD_FORGOT)
     elif actor is None:
         turn.answer(texts.PRESS_STALE)
+    elif word == carrying.WORD:
+        carrying.press(turn, actor, rest[0], rest[1])
     elif word == compose.WORD:
         compose.press(turn, actor, rest[0], rest[1], rest[2], row_id)
     elif word == reports.WORD:

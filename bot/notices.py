@@ -5,7 +5,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Literal
 
@@ -15,13 +15,19 @@ from sqlmodel import Session, col, func, select, update
 
 from adapters import contract
 from adapters.contract import Can, Limits
-from adapters.text import clean
-from bot import approvals, codes, face, progress, texts
+from adapters.text import clean, plain
+from bot import approvals, codes, errands, face, kits, progress, relays
 from bot.errors import Conflict, Invalid, NotAllowed, NotFound
 from bot.face import Face, Preview
+from bot.hours import quiet
 from bot.house import House
 from bot.messages import FileUse, Message, to_payload
 from bot.permissions import NOT_FOUND, Actor, Duty, actor_of, holders, issuers_for, villages_for
+from bot.shown import body_of as body_of
+from bot.shown import face_of as face_of
+from bot.shown import file_use as file_use
+from bot.shown import url_of as url_of
+from bot.shown import uses_of as uses_of
 from store import audit, files, outbox, reach
 from store.tables import (
     Attachment,
@@ -39,7 +45,6 @@ from store.tables import (
     NoticeTarget,
     Outbox,
     State,
-    StoredFile,
     Unit,
     UnitKind,
     Wanted,
@@ -52,8 +57,6 @@ LARGEST_FILE = 20 * 1024 * 1024
 MOST_FILES = 10
 LIFE = timedelta(hours=72)
 URGENT_LIFE = timedelta(hours=24)
-QUIET_FROM, QUIET_TO = time(21, 0), time(5, 30)
-"""At night an ordinary notice makes no sound."""
 CLOSED_LIMITS = Limits(text=2000, caption=1000)
 """For a channel that is not open now: its posts wait, cut to what every messenger here takes."""
 
@@ -240,10 +243,6 @@ def _request_hash(new: NewNotice) -> str:
 # ---------------------------------------------------------------- reading
 
 
-def body_of(session: Session, notice: Notice) -> str:
-    return session.get_one(NoticeRevision, (notice.id, notice.revision)).body
-
-
 def targets_of(session: Session, notice: Notice) -> list[Unit]:
     """The notice's villages, in the order in which they were entered."""
     villages = (
@@ -270,11 +269,6 @@ def groups_of(session: Session, unit_ids: Iterable[int], audience_id: int | None
     )
 
 
-def url_of(house: House, code: str) -> str:
-    """Of the public page; '' when residents cannot reach us."""
-    return f"{house.public_url}/tb/{code}" if house.public_url else ""
-
-
 def previews(session: Session, house: House, notice: Notice, *, now: datetime) -> list[Preview]:
     """What each messenger that reaches the notice's villages will post, exactly; with counting switched off."""
     unit_ids = [unit.id or 0 for unit in targets_of(session, notice)]
@@ -293,11 +287,24 @@ def previews_of(
     now: datetime,
 ) -> list[Preview]:
     """The same for a notice that is not kept yet."""
-    channels = {adapter: channel_id for channel_id, adapter in reversed(_channels(session, unit_ids, audience_id))}
+    found = _channels(session, unit_ids, audience_id)
+    by_hand = relays.by_hand(session, house, [channel_id for channel_id, _ in found])
     return [
-        Preview(adapter, messages_for(session, house, channel_id, shown, uses, now=now, preview=True))
-        for adapter, channel_id in channels.items()
+        Preview(
+            adapter,
+            carried_messages(house, shown, uses)
+            if channel_id in by_hand
+            else messages_for(session, house, channel_id, shown, uses, now=now, preview=True),
+        )
+        for adapter, channel_id in {adapter: channel_id for channel_id, adapter in reversed(found)}.items()
     ]
+
+
+def carried_messages(house: House, shown: Face, uses: Sequence[FileUse]) -> tuple[Message, ...]:
+    """What a person carries into a group, beside the picture, which is drawn once the notice is out."""
+    link = kits.link_of(house, kits.PREVIEWED)
+    beside = (Message(plain(f"{shown.code} · {use.caption}" if use.caption else shown.code), file=use) for use in uses)
+    return (*(Message(plain(words)) for words in kits.texts_of(shown, link)), *beside)
 
 
 def messages_for(
@@ -316,38 +323,6 @@ def messages_for(
     qr = qr_file(session, shown.url, shown.code, now=now)
     own_house = messenger.link("nha", False) if messenger and messenger.link else ""
     return face.messages_of(shown, limits, can, qr=qr, files=uses, own_house=own_house, preview=preview)
-
-
-def face_of(session: Session, house: House, notice: Notice, *, now: datetime) -> Face:
-    return Face(
-        code=notice.code,
-        kind=notice.kind,
-        is_urgent=notice.is_urgent,
-        issuer=notice.issuer_name,
-        issuer_kind=session.get_one(Issuer, notice.issuer_id).kind,
-        body=body_of(session, notice),
-        at=house.local(notice.published_at or now),
-        wanted=notice.wanted,
-        url=url_of(house, notice.code),
-        due=house.local(notice.due_at) if notice.due_at else None,
-    )
-
-
-def uses_of(session: Session, notice: Notice) -> list[FileUse]:
-    """The notice's attachments as files of a message."""
-    rows = session.exec(
-        select(Attachment, StoredFile.media_type)
-        .join(StoredFile, col(StoredFile.id) == Attachment.file_id)
-        .where(Attachment.notice_id == notice.id)
-        .order_by(col(Attachment.position))
-    ).all()
-    return [file_use(row.file_id, row.kind, row.name, media_type, row.language) for row, media_type in rows]
-
-
-def file_use(file_id: int, kind: FileKind, name: str, media_type: str, language: str) -> FileUse:
-    """A kept file as residents will see it: a document by its name, a recording by its language."""
-    captions = {FileKind.DOCUMENT: name, FileKind.VOICE: texts.recording(language), FileKind.PHOTO: ""}
-    return FileUse(file_id, contract.FileKind(kind.value), name, media_type, captions[kind])
 
 
 def qr_file(session: Session, url: str, name: str, *, now: datetime) -> FileUse | None:
@@ -417,10 +392,15 @@ def submit(session: Session, house: House, actor: Actor, notice: Notice, *, now:
     )
     shown, uses = face_of(session, house, notice, now=now), uses_of(session, notice)
 
+    unit_ids = [unit.id or 0 for unit in targets_of(session, notice)]
+    ways = relays.split(session, house, groups_of(session, unit_ids, notice.audience_id))
+
     def preview(channel_id: int) -> tuple[Message, ...]:
+        if ways.by_hand and not ways.posted:
+            return carried_messages(house, shown, uses)
         return messages_for(session, house, channel_id, shown, uses, now=now, preview=True)
 
-    approvals.ask(session, notice, actor, asked, preview, now=now)
+    approvals.ask(session, notice, actor, asked, preview, villages=len(unit_ids), ways=ways, now=now)
     return NoticeState.WAITING
 
 
@@ -483,20 +463,29 @@ def publish(session: Session, house: House, notice: Notice, *, by: Actor, now: d
     connection = session.connection()
     by_words: dict[tuple[str, ...], list[int]] = defaultdict(list)
     shown, uses = face_of(session, house, notice, now=now), uses_of(session, notice)
-    for channel_id, _ in _channels(session, [unit.id or 0 for unit in villages], notice.audience_id):
+    unit_ids = [unit.id or 0 for unit in villages]
+    channel_ids = [channel_id for channel_id, _ in _channels(session, unit_ids, notice.audience_id)]
+    by_hand = relays.by_hand(session, house, channel_ids)
+    for channel_id in channel_ids:
+        if channel_id in by_hand:
+            continue
         messages = messages_for(session, house, channel_id, shown, uses, now=now)
         by_words[tuple(map(to_payload, messages))].append(channel_id)
     session.flush()
-    for payloads, channel_ids in by_words.items():
+    lane = Lane.URGENT if notice.is_urgent else Lane.NOTICE
+    for payloads, posting in by_words.items():
         outbox.fan_out(
             connection,
             notice,
-            channel_ids=channel_ids,
+            channel_ids=posting,
             payloads=payloads,
-            lane=Lane.URGENT if notice.is_urgent else Lane.NOTICE,
+            lane=lane,
             now=now,
             is_silent=not notice.is_urgent and quiet(house.local(now)),
         )
+    groups = groups_of(session, unit_ids, notice.audience_id)
+    carried = [group for group in groups if group.channel_id in by_hand]
+    kits.queue(session, house, notice, carried, lane=lane, now=now)
     reach.open_notice(connection, notice.id or 0)
     audit.note(
         session,
@@ -510,10 +499,6 @@ def publish(session: Session, house: House, notice: Notice, *, by: Actor, now: d
     progress.begin(session, notice, now=now)
 
 
-def quiet(local: datetime) -> bool:
-    return local.time() >= QUIET_FROM or local.time() < QUIET_TO
-
-
 def cancel(session: Session, house: House, actor: Actor, notice: Notice, *, now: datetime) -> None:
     """Drop a notice that is not out, or stop what has not left us of one that is."""
     place = session.get_one(Unit, notice.unit_id)
@@ -521,6 +506,7 @@ def cancel(session: Session, house: House, actor: Actor, notice: Notice, *, now:
         raise NotFound(NOT_FOUND)
     if notice.state is NoticeState.PUBLISHED:
         stopped = outbox.cancel_notice(session.connection(), notice.id or 0)
+        errands.stop(session, house, notice, now=now)
         detail = f"{stopped} rows stopped"
     elif notice.state in (NoticeState.DRAFT, NoticeState.WAITING, NoticeState.RETURNED):
         was_waiting = notice.state is NoticeState.WAITING

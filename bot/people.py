@@ -4,9 +4,10 @@ from datetime import datetime, timedelta
 
 from sqlmodel import Session, col, select, update
 
-from bot import codes, texts
+from bot import codes, phones, texts
 from bot.errors import Conflict, Invalid, NotAllowed, NotFound
 from bot.house import House
+from bot.later import later
 from bot.permissions import NOT_FOUND, Actor, Duty
 from store import attempts, audit
 from store.tables import (
@@ -15,10 +16,12 @@ from store.tables import (
     Chat,
     CodePurpose,
     Dialog,
+    Errand,
     Notice,
     NoticeState,
     OneTimeCode,
     Person,
+    RelayGroup,
     Role,
     RoleName,
     Standing,
@@ -83,7 +86,9 @@ def grant(session: Session, person: Person, role: RoleName, unit: Unit, *, by: A
 
 
 def handover(session: Session, actor: Actor | None, leaving: Person, coming: Person, *, now: datetime) -> int:
-    """One action moves an office: roles and unfinished notices move; old accounts, sessions, tokens and codes are void.
+    """One action moves an office: roles, unfinished notices and what is carried by hand move.
+
+    The leaving person's accounts, sessions, tokens and codes are void.
 
     Returns how many roles moved. `actor` None: the machine's own operator; else it needs MANAGE over every unit.
     """
@@ -109,6 +114,7 @@ def handover(session: Session, actor: Actor | None, leaving: Person, coming: Per
         # The key was the leaving person's own: the coming one may have used the same.
         .values(author_id=coming.id, idempotency_key=None)
     )
+    _hand_on_errands(session, leaving, coming, now=now)
     audit.note(
         session,
         at=now,
@@ -120,6 +126,17 @@ def handover(session: Session, actor: Actor | None, leaving: Person, coming: Per
     )
     session.flush()
     return len(roles)
+
+
+def _hand_on_errands(session: Session, leaving: Person, coming: Person, *, now: datetime) -> None:
+    """The coming person carries where the leaving one did, and gets what is still to be carried."""
+    session.exec(update(RelayGroup).where(col(RelayGroup.carrier_id) == leaving.id).values(carrier_id=coming.id))
+    session.exec(update(RelayGroup).where(col(RelayGroup.backup_id) == leaving.id).values(backup_id=coming.id))
+    held = select(Errand).where(Errand.person_id == leaving.id, col(Errand.done_at).is_(None))
+    for errand in session.exec(held).all():
+        errand.person_id = coming.id
+        session.add(errand)
+        later(session, "carry", str(errand.outbox_id), now, outbox=errand.outbox_id)
 
 
 def lock_out(session: Session, person: Person, *, now: datetime) -> None:
@@ -215,6 +232,29 @@ def spend(session: Session, code: OneTimeCode, *, now: datetime) -> bool:
         .values(used_at=now)
     )
     return session.exec(used).rowcount == 1
+
+
+def set_phone(session: Session, house: House, actor: Actor | None, person: Person, phone: str, now: datetime) -> str:
+    """Keep the number at which officials call, '' takes it away; returns it as it is kept.
+
+    One's own, or of somebody with a duty where the actor keeps people or groups. `actor` None: the machine's own
+    operator. Raises NotFound for others, Invalid for what is no number.
+    """
+    if actor is not None and actor.person_id != person.id and not _keeps(session, actor, person):
+        raise NotFound(NOT_FOUND)
+    return phones.put(session, house, person, phone, by=actor, now=now)
+
+
+def _keeps(session: Session, actor: Actor, person: Person) -> bool:
+    held = select(Unit).join(Role, col(Role.unit_id) == Unit.id).where(
+        Role.person_id == person.id, col(Role.revoked_at).is_(None)
+    )  # fmt: skip
+    return any(actor.may(duty, unit) for unit in session.exec(held) for duty in (Duty.MANAGE, Duty.ENROL))
+
+
+def phone_of(house: House, person: Person | None) -> str:
+    """The number at which officials call; '' when none is known."""
+    return phones.of(house, person)
 
 
 def private_chats(session: Session, person_id: int) -> list[int]:

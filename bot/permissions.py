@@ -24,6 +24,8 @@ class Duty(StrEnum):
     """Release somebody else's notice."""
     REGISTER = "register"
     """Read and keep a village's register of households: who is missing, who was told."""
+    VISIT = "visit"
+    """Tick the households that one has called on, by their numbers alone."""
     ENROL = "enrol"
     """Tie chats to a village."""
     MANAGE = "manage"
@@ -36,7 +38,7 @@ DUTIES: dict[RoleName, frozenset[Duty]] = {
     RoleName.POLICE: frozenset({Duty.FIGURES, Duty.BROADCAST}),
     RoleName.VIEWER: frozenset({Duty.FIGURES}),
     RoleName.VILLAGE_HEAD: frozenset({Duty.FIGURES, Duty.BROADCAST, Duty.REGISTER, Duty.ENROL}),
-    RoleName.HELPER: frozenset({Duty.FIGURES}),
+    RoleName.HELPER: frozenset({Duty.FIGURES, Duty.VISIT}),
 }
 """ARCHITECTURE §4. Household labels are for the head's eyes only, so an official does not hold REGISTER."""
 
@@ -124,7 +126,7 @@ def notice_for(session: Session, actor: Actor, code: str, duty: Duty = Duty.FIGU
     issuing = session.get_one(Unit, notice.unit_id)
     if actor.may(duty, issuing):
         return notice
-    if duty in (Duty.FIGURES, Duty.REGISTER) and targets_seen(session, actor, notice, duty):
+    if duty in (Duty.FIGURES, Duty.REGISTER, Duty.VISIT) and targets_seen(session, actor, notice, duty):
         return notice
     raise NotFound(NOT_FOUND)
 

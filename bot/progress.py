@@ -1,7 +1,7 @@
 """One message of progress in the author's chat, edited as groups are reached."""
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import select as sa_select
 from sqlmodel import Session, col, func, select
@@ -18,6 +18,8 @@ from store.tables import Action, Lane, Notice, Outbox, Reach
 EVERY = timedelta(seconds=2)
 REPORT = "m:r"
 """Token of a button that asks for the figures (`bot.reports`)."""
+EVERY_CARRIED = timedelta(seconds=30)
+"""While only people are waited for, who carry it by hand."""
 PATIENCE = timedelta(minutes=30)
 """After that the figures are asked for with /baocao."""
 
@@ -47,31 +49,49 @@ def show(session: Session, house: House, payload: dict[str, Any], now: datetime)
     """Bring the message up to date, and look again soon until all is done."""
     notice = session.get_one(Notice, payload["notice"])
     totals = _totals(session, notice)
-    chats, sent, failed, unknown, handed = totals
-    done = sent + failed + unknown + handed >= chats
+    done = totals.sent + totals.failed + totals.unknown + totals.handed >= totals.chats
     post = session.exec(select(Outbox.id).where(Outbox.key == _key(notice), Outbox.action == Action.POST)).first()
     if post is not None:
         new = _payload(notice, totals, done=done)
         if new != payload.get("shown"):
             outbox.put_edit(session.connection(), post, new, now=now, lane=Lane.REPLY)
-    if not done and now < datetime.fromisoformat(payload["until"]):
-        shown = _payload(notice, totals, done=done)
-        later(session, "progress", str(notice.id), now + EVERY, notice=notice.id, until=payload["until"], shown=shown)
+    if (totals.handed or not done) and now < datetime.fromisoformat(payload["until"]):
+        shown, again = _payload(notice, totals, done=done), now + (EVERY_CARRIED if done else EVERY)
+        later(session, "progress", str(notice.id), again, notice=notice.id, until=payload["until"], shown=shown)
 
 
-def _totals(session: Session, notice: Notice) -> tuple[int, int, int, int, int]:
-    figures = [Reach.chats, Reach.sent, Reach.failed, Reach.unknown, Reach.handed]
+class Totals(NamedTuple):
+    """Of the notice's villages together."""
+
+    chats: int
+    sent: int
+    failed: int
+    unknown: int
+    handed: int
+    given: int
+    carried: int
+
+
+def _totals(session: Session, notice: Notice) -> Totals:
+    figures = [getattr(Reach, name) for name in Totals._fields]
     sums = sa_select(*(func.coalesce(func.sum(figure), 0) for figure in figures))
     row = session.connection().execute(sums.where(col(Reach.notice_id) == notice.id)).one()
-    chats, sent, failed, unknown, handed = (int(figure) for figure in row)
-    return chats, sent, failed, unknown, handed
+    return Totals(*(int(figure) for figure in row))
 
 
-def _payload(notice: Notice, totals: tuple[int, int, int, int, int], *, done: bool) -> str:
-    chats, sent, failed, unknown, handed = totals
-    if not chats:
+def _payload(notice: Notice, totals: Totals, *, done: bool) -> str:
+    if not totals.chats:
         return to_payload(Message(plain(f"{notice.code}: {texts.NO_GROUPS}")))
-    words = texts.progress(notice.code, sent, chats, failed, unknown, handed, done=done)
+    words = texts.progress(
+        notice.code,
+        totals.sent - totals.carried,
+        totals.chats - totals.given,
+        totals.failed,
+        totals.unknown,
+        given=totals.given,
+        carried=totals.carried,
+        done=done,
+    )
     return to_payload(Message(plain(words), ((Button(texts.SEE_REPORT, f"{REPORT}:{notice.code}"),),) if done else ()))
 
 

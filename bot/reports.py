@@ -1,6 +1,7 @@
 """/baocao and /chuanam: how far a notice got, and whom it has not reached, told in a chat."""
 
 import re
+from collections.abc import Sequence
 
 from sqlmodel import col, or_, select
 
@@ -16,6 +17,7 @@ KIND = "missing"
 WORD = "m"
 """First word of button tokens here: `m:r:{code}` report, `m:l:{code}` list,
 `m:t:{code}:{household}` tick, `m:u:{code}:{household}` take the tick back."""
+TICKING = (Duty.REGISTER, Duty.VISIT)
 LATEST = 6
 SHOWN = 40
 """Households of a list in a chat: it stays one message that can be edited; ticked ones make room for the next."""
@@ -33,9 +35,10 @@ def report(turn: Turn, actor: Actor, code: str) -> None:
     lines += [_line(line) for line in found.villages]
     if len(found.villages) > 1:
         lines += ["", _line(found.total)]
-    turn.say(
-        "\n".join(lines), ((Button("Hộ chưa nắm", f"{WORD}:l:{notice.code}"),),) if _is_head(actor, villages) else ()
-    )
+    if found.total.in_hand:
+        lines += ["", found.words]
+    may_tick = any(_may_tick(actor, village) for village in villages)
+    turn.say("\n".join(lines), ((Button("Hộ chưa nắm", f"{WORD}:l:{notice.code}"),),) if may_tick else ())
 
 
 def group_report(turn: Turn) -> None:
@@ -58,15 +61,17 @@ def group_report(turn: Turn) -> None:
 
 
 def missing(turn: Turn, actor: Actor, code: str) -> None:
-    """/chuanam [code] in private: one list for each of the head's villages."""
-    if not actor.paths(Duty.REGISTER):
+    """/chuanam [code] in private: one list for each village of the head, or of who calls at houses there."""
+    if not _paths(actor, TICKING):
         turn.say(texts.HEADS_LIST)
         return
     if not code:
         _pick(turn, actor, "l")
         return
-    notice = _published(turn, actor, code, Duty.REGISTER)
-    villages = targets_seen(turn.session, actor, notice, Duty.REGISTER)
+    notice = _published(turn, actor, code, Duty.FIGURES)
+    villages = [village for village in targets_seen(turn.session, actor, notice) if _may_tick(actor, village)]
+    if not villages:
+        raise NotFound(NOT_FOUND)
     for village in villages:
         turn.say(*_list(turn, actor, notice, village))
     place = dialogs.of(turn)
@@ -80,12 +85,12 @@ def tick_typed(turn: Turn, actor: Actor, place: Place, words: str) -> bool:
     """Numbers typed after /chuanam are households told in person. False: these words are no numbers."""
     if not re.fullmatch(r"[\d\s,.;]+", words):
         return False
-    notice = notice_for(turn.session, actor, place.data["code"], Duty.REGISTER)
+    notice = notice_for(turn.session, actor, place.data["code"])
     numbers = [int(number) for number in re.findall(r"\d+", words)]
     if len(place.data["villages"]) != 1:
         turn.say("Bác có nhiều bản, xin bấm nút ở danh sách của từng bản.")
         return True
-    village = village_for(turn.session, actor, place.data["villages"][0], Duty.REGISTER)
+    village = village_for(turn.session, actor, place.data["villages"][0], Duty.FIGURES)
     ids = {
         household.number: household.id or 0
         for household in turn.session.exec(
@@ -95,7 +100,7 @@ def tick_typed(turn: Turn, actor: Actor, place: Place, words: str) -> bool:
     if unknown := [number for number in numbers if number not in ids]:
         raise Invalid(texts.no_such_household(unknown[0], village.name))
     reach.tick(turn.session, actor, notice, village, list(ids.values()), now=turn.now)
-    turn.say(texts.ticked(sorted(ids)))
+    turn.say(_ticked(actor, village, sorted(ids)))
     turn.say(*_list(turn, actor, notice, village))
     return True
 
@@ -120,14 +125,14 @@ def _tick(turn: Turn, actor: Actor, code: str, household_id: int, row_id: int | 
     if household is None:
         turn.answer(texts.PRESS_STALE)
         return
-    notice = notice_for(turn.session, actor, code, Duty.REGISTER)
-    village = village_for(turn.session, actor, household.unit_id, Duty.REGISTER)
+    notice = notice_for(turn.session, actor, code)
+    village = village_for(turn.session, actor, household.unit_id, Duty.FIGURES)
     if back:
         reach.untick(turn.session, actor, notice, village, [household_id], now=turn.now)
         turn.answer(texts.unticked(household.number))
     else:
         reach.tick(turn.session, actor, notice, village, [household_id], now=turn.now)
-        turn.answer(texts.ticked([household.number]))
+        turn.answer(_ticked(actor, village, [household.number]))
     words, buttons = _list(turn, actor, notice, village)
     if not back:
         token = f"{WORD}:u:{notice.code}:{household_id}"
@@ -159,8 +164,8 @@ def _list(turn: Turn, actor: Actor, notice: Notice, village: Unit) -> tuple[str,
 
 def _pick(turn: Turn, actor: Actor, what: str) -> None:
     """The latest notices, as buttons."""
-    duty = Duty.FIGURES if what == "r" else Duty.REGISTER
-    below = [col(Unit.path).startswith(path, autoescape=True) for path in actor.paths(duty)]
+    paths = _paths(actor, (Duty.FIGURES,) if what == "r" else TICKING)
+    below = [col(Unit.path).startswith(path, autoescape=True) for path in paths]
     latest = (
         turn.session.exec(
             select(Notice)
@@ -199,13 +204,15 @@ def _head(turn: Turn, notice: Notice) -> str:
 def _line(line: reach.VillageReach) -> str:
     """One village in words."""
     sent = f"đã gửi {line.sent}/{line.chats} nhóm"
+    if line.carried:
+        sent += f" (trong đó {line.carried} chuyển tay)"
     if line.failed:
         reasons = sorted({problem.words for problem in line.problems})
         sent += f", {line.failed} chưa gửi được ({'; '.join(reasons)})" if reasons else f", {line.failed} chưa gửi được"
     if line.unknown:
         sent += f", {line.unknown} chưa rõ"
     if line.handed:
-        sent += f", {line.handed} giao chuyển tay"
+        sent += f", {line.handed} đã giao, chưa báo chuyển"
     seen = texts.NOT_MEASURABLE if line.seen is None else texts.number(line.seen)
     people = texts.NOT_MEASURABLE if line.members is None else texts.number(line.members)
     parts = [f"{line.name}: {sent}; người trong nhóm: {people}; đã xem: {seen}; đã nắm: {line.words}"]
@@ -220,10 +227,26 @@ def _line(line: reach.VillageReach) -> str:
     answers = [(line.join, "tham gia"), (line.absent, "vắng"), (line.help, "cần giúp")]
     if shown := [f"{count} {word}" for count, word in answers if count]:
         parts.append(f"; {', '.join(shown)}")
+    if line.opens is not None:
+        parts.append(f"; {texts.OPENS}: {texts.number(line.opens)}")
+    if line.told_count is not None:
+        parts.append(f"; {texts.told_count(line.told_count)}")
+    if line.old_texts:
+        parts.append(f"; ⚠️ còn mang tin cũ: {', '.join(line.old_texts)}")
     if line.median is not None:
         parts.append(f"; một nửa nắm trong {texts.span(line.median)}")
     return "".join(parts) + "."
 
 
-def _is_head(actor: Actor, villages: list[Unit]) -> bool:
-    return any(actor.may(Duty.REGISTER, village) for village in villages)
+def _paths(actor: Actor, duties: Sequence[Duty]) -> list[str]:
+    """Roots of the subtrees in which one of the duties holds."""
+    return sorted({path for duty in duties for path in actor.paths(duty)})
+
+
+def _may_tick(actor: Actor, village: Unit) -> bool:
+    return any(actor.may(duty, village) for duty in TICKING)
+
+
+def _ticked(actor: Actor, village: Unit, numbers: Sequence[int]) -> str:
+    """What was recorded: by the head, or on a visit."""
+    return texts.ticked(numbers) if actor.may(Duty.REGISTER, village) else texts.visited(numbers)

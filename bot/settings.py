@@ -20,7 +20,7 @@ class Settings(BaseSettings):
     """Where residents reach us, without a slash at the end; '' when there is no such address."""
     secret_key: SecretStr
     timezone: str = "Asia/Ho_Chi_Minh"
-    adapters: Annotated[tuple[str, ...], NoDecode] = Field(default=("webchat",), validation_alias="ADAPTERS")
+    adapters: Annotated[tuple[str, ...], NoDecode] = Field(default=("webchat", "relay"), validation_alias="ADAPTERS")
     """Messengers whose channel `main` comes from the environment."""
     approval: Annotated[frozenset[str], NoDecode] = frozenset({"commune", "urgent"})
     """When a second person must approve: `commune` (a notice to every village of a commune), `urgent`. Empty: never."""

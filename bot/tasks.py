@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlmodel import Session
 
-from bot import counting, erasure, progress
+from bot import counting, erasure, errands, progress
 from bot.house import House
 from store.tables import Task
 
@@ -15,6 +15,9 @@ HANDLERS: Mapping[str, Callable[[Session, House, dict[str, Any], datetime], None
     "count": counting.show,
     "progress": progress.show,
     "forget": erasure.forget_chat,
+    "errand": errands.remind,
+    "errands": errands.tell_commune,
+    "carry": errands.look,
 }
 
 

@@ -80,6 +80,7 @@ FAILURES: dict[str, str] = {
     Failure.CHAT_GONE: "Loa bản không còn trong nhóm",
     Failure.NO_RIGHT: "nhóm không cho Loa bản viết",
     Failure.REJECTED: "ứng dụng không nhận tin này",
+    Failure.NO_CARRIER: "chưa có người chuyển tay",
     Failure.NOT_SENT: "đường truyền không thông",
     Failure.THROTTLED: "ứng dụng bắt chờ",
     Failure.NO_ANSWER: "gửi đi nhưng không thấy ứng dụng trả lời",
@@ -183,6 +184,7 @@ HELP_DUTY = (
     "/thongbao – soạn và gửi thông báo\n"
     "/baocao – xem thông báo đã tới đâu\n"
     "/chuanam – xem hộ nào chưa nắm, đánh dấu hộ đã báo tận nơi\n"
+    "1 – báo đã chuyển tin vào nhóm của bản\n"
     "/dangky MÃ – gõ trong nhóm để nối nhóm với bản\n"
     "/huy – bỏ việc đang làm dở"
 )
@@ -331,12 +333,23 @@ def compose_summary(
     without: Sequence[str],
     issuer: str,
     *,
+    by_hand: int = 0,
+    carriers: int = 0,
+    idle: Sequence[str] = (),
     approval: bool,
     link: bool,
 ) -> str:
+    """`chats`: groups in which we post ourselves; `by_hand`: those into which `carriers` people carry it.
+
+    `idle`: villages with a group that nobody is named to carry to.
+    """
     lines = [f"👆 Bà con sẽ thấy như trên. Ký tên: {issuer}."]
     shown = ", ".join(villages[:6]) + (f" và {len(villages) - 6} bản nữa" if len(villages) > 6 else "")
-    lines.append(f"Gửi tới {number(len(villages))} bản ({shown}): {number(chats)} nhóm, {number(households)} hộ.")
+    lines.append(
+        f"Gửi tới {number(len(villages))} bản ({shown}): {ways(chats, by_hand, carriers)}, {number(households)} hộ."
+    )
+    if idle:
+        lines.append(f"⚠️ Chưa có người chuyển tay: {', '.join(idle[:8])}.")
     if without:
         lines.append(f"⚠️ Chưa có nhóm nào: {', '.join(without[:8])}.")
     if not link:
@@ -371,9 +384,12 @@ def waiting(code: str, *, told: int) -> str:
     return f"{code} chờ duyệt ở trang quản lý. Chưa báo được ai qua tin nhắn: bác gọi người duyệt giúp."
 
 
-def approval_ask(code: str, author: str, villages: int, chats: int, *, urgent: bool) -> str:
+def approval_ask(
+    code: str, author: str, villages: int, chats: int, *, by_hand: int = 0, carriers: int = 0, urgent: bool
+) -> str:
     mark = "🚨 KHẨN. " if urgent else ""
-    return f"{mark}Chờ bác duyệt: {code}, {author} soạn, gửi tới {number(villages)} bản, {number(chats)} nhóm. Nội dung ở tin trên."
+    where = ways(chats, by_hand, carriers)
+    return f"{mark}Chờ bác duyệt: {code}, {author} soạn, gửi tới {number(villages)} bản, {where}. Nội dung ở tin trên."
 
 
 APPROVE, SEND_BACK = "✅ Duyệt và phát", "↩️ Trả lại"
@@ -392,17 +408,21 @@ def stopped(code: str) -> str:
     return f"{code}: đã bỏ, không phát."
 
 
-def progress(code: str, sent: int, chats: int, failed: int, unknown: int, handed: int, *, done: bool) -> str:
-    lines = [
-        f"{'✅' if done and sent == chats else '📣'} {code}: đã gửi {number(sent)}/{number(chats)} nhóm{'' if done else '…'}"
-    ]
-    if handed:
-        lines.append(f"{number(handed)} nhóm đã giao người chuyển tay")
+def progress(
+    code: str, sent: int, chats: int, failed: int, unknown: int, *, given: int, carried: int, done: bool
+) -> str:
+    """`chats` and `sent` count groups in which we post ourselves; `given` and `carried` those that people carry to."""
+    all_there = done and sent == chats and carried == given and not failed
+    lines = []
+    if chats or not given:
+        lines.append(f"đã gửi {number(sent)}/{number(chats)} nhóm{'' if done else '…'}")
+    if given:
+        lines.append(f"{number(given)} nhóm giao người chuyển tay, {number(carried)} đã chuyển")
     if failed:
         lines.append(f"⚠️ {number(failed)} nhóm chưa gửi được")
     if unknown:
         lines.append(f"❓ {number(unknown)} nhóm chưa rõ đã tới chưa")
-    return "\n".join(lines)
+    return f"{'✅' if all_there else '📣'} {code}: " + "\n".join(lines)
 
 
 NO_GROUPS = "Các bản đã chọn chưa có nhóm chat nào nên chưa gửi được tới ai. Nối nhóm bằng /dangky, rồi gửi lại."
@@ -438,3 +458,189 @@ def unticked(number_: int) -> str:
 
 
 REPEAT = "(Nhắc lại) "
+
+# ---------------------------------------------------------------- carried by hand
+
+MARK_CORRECTED, MARK_RECALLED = "🔴 ĐÍNH CHÍNH", "🔴 THU HỒI"
+KIT_ASKS: dict[Wanted, str] = {
+    Wanted.ACKNOWLEDGE: "Nhà nào xem rồi, mở liên kết bấm “Đã nắm”:",
+    Wanted.ATTEND: "Tham gia, vắng hay cần giúp: mở liên kết rồi bấm nút:",
+}
+"""Stands before the link: a forwarded text has no buttons."""
+KIT_PICTURE = "Ảnh thông báo"
+CARRIED, NOT_CARRIED = "✅ Đã chuyển", "↩️ Bấm nhầm, chưa chuyển"
+CARRY_NONE = "Không có tin nào chờ bác chuyển."
+CARRY_OVER = "Thông báo này đã dừng hoặc đã quá hạn nên không cần chuyển nữa."
+CARRY_REPLACED = "Tin này đã có tin mới thay. Bác chuyển tin mới, đừng chuyển tin cũ."
+CARRY_LATE = "Ghi đã lâu quá 30 phút nên không bỏ được nữa. Bác chuyển tin vào nhóm giúp, thế là đúng."
+CARRY_SEEN = "Bà con đã mở liên kết trong nhóm rồi, nên tin đã tới: không bỏ ghi được."
+CARRY_NOT_TOLD = "Tin này chưa được ghi là đã chuyển."
+
+
+def ways(chats: int, by_hand: int, carriers: int) -> str:
+    """How groups are reached: "máy gửi 3 nhóm, 14 người chuyển tay"; where no group is reached by hand, "3 nhóm"."""
+    if not by_hand:
+        return f"{number(chats)} nhóm"
+    where = f" vào {number(by_hand)} nhóm" if carriers != by_hand else ""
+    hands = f"{number(carriers)} người chuyển tay{where}"
+    return f"máy gửi {number(chats)} nhóm, {hands}" if chats else hands
+
+
+def clock(at: datetime) -> str:
+    """As people say it: 9:14."""
+    return f"{at.hour}:{at.minute:02d}"
+
+
+def carry_what(messages: int, *, correction: bool, recall: bool) -> str:
+    """ "2 tin trên"; of a notice that changed, what kind of message it is."""
+    count = f"{messages} tin" if messages > 1 else "tin"
+    if recall:
+        return f"{count} báo thu hồi ở trên"
+    return f"{count} sửa ở trên" if correction else f"{count} trên"
+
+
+CARRY_THEN_TAKE_AWAY = ", rồi thu hồi tin cũ trong nhóm"
+
+
+def carry_page(group: str, *, correction: bool, recall: bool) -> str:
+    """The same on a page, where the messages stand below."""
+    what = "tin báo thu hồi" if recall else "tin sửa" if correction else "tin"
+    take_away = CARRY_THEN_TAKE_AWAY if correction or recall else ""
+    return f"Chuyển {what} vào nhóm {group}{take_away}. Xong bấm “Đã chuyển”."
+
+
+def carry_for(name: str) -> str:
+    """Before the words for a backup."""
+    return f"{name} chưa báo đã chuyển, nhờ bác chuyển giúp. " if name else "Nhờ bác chuyển giúp. "
+
+
+def carry_noted(code: str, village: str, group: str, at: datetime, *, by: str = "") -> str:
+    """`by`: somebody else who said so."""
+    who = f"{by} đã chuyển" if by else "đã chuyển"
+    return f"✅ Đã ghi: {code}, {village}: {who} vào nhóm {group} lúc {clock(at)}."
+
+
+def carry_opened(code: str, village: str, group: str, at: datetime) -> str:
+    return f"✅ {code}, {village}: bà con đã mở liên kết lúc {clock(at)}, tin đã tới nhóm {group}."
+
+
+def carry_known(code: str, village: str) -> str:
+    return f"{code}, {village}: đã được ghi là chuyển rồi."
+
+
+def carry_left(count: int) -> str:
+    return f"Còn {number(count)} thông báo chờ bác chuyển." if count else "Không còn tin nào chờ bác chuyển."
+
+
+def carry_back(code: str, village: str) -> str:
+    return f"Đã bỏ ghi: {code}, {village} chưa chuyển."
+
+
+def carry_remind(code: str, village: str, group: str, page: str) -> str:
+    """`page`: where all of the kit lies; '' when nobody can reach us."""
+    missing = f" Thiếu tin nào ở trên thì lấy ở {page}" if page else ""
+    return f"⏰ Nhắc bác: {code}, {village}: chưa thấy báo đã chuyển vào nhóm {group}. Chuyển xong trả lời 1.{missing}"
+
+
+def carry_passed(code: str, group: str, name: str) -> str:
+    return f"{code}: đã nhờ {name} chuyển vào nhóm {group}. Nếu bác chuyển rồi thì vẫn trả lời 1."
+
+
+def carry_stopped(code: str, group: str) -> str:
+    return f"⛔ {code}: tin trên đã dừng hoặc đã có tin khác thay, đừng chuyển vào nhóm {group}."
+
+
+def commune_calls(code: str, *, urgent: bool) -> str:
+    mark = "🚨 KHẨN. " if urgent else ""
+    return f"📞 {mark}{code}: chưa ai báo đã chuyển tin vào các nhóm sau. Xin gọi:"
+
+
+def commune_call(village: str, group: str, carrier: str, backup: str, phone: str) -> str:
+    who = ", ".join(name for name in (carrier, backup) if name) or "chưa có người chuyển"
+    return f"• {sentence(village)}, nhóm {group}: {who}, {f'gọi {phone}' if phone else 'chưa có số điện thoại'}"
+
+
+# ---------------------------------------------------------------- set-up of a group that is reached by hand
+
+
+def pin_text(village: str, carrier: str, *, chat_url: str, check_url: str) -> str:
+    """What is pinned in the village's existing group. An address is '' when residents cannot reach us."""
+    lines = [
+        f"📌 Thông báo của xã gửi {village}",
+        f"• {carrier or 'Người của bản'} chuyển thông báo của xã vào nhóm này. Cuối mỗi thông báo có mã, ví dụ TB-4K7Q.",
+    ]
+    if check_url:
+        lines.append(f"• Thông báo có thật không: mở {check_url} rồi gõ tiếp mã của thông báo.")
+    if chat_url:
+        lines.append(f"• Hỏi xã, hoặc nhờ xem một tin có phải lừa đảo: mở {chat_url}, không cần tài khoản.")
+    lines += [
+        "• Gặp tin ngờ là giả: đừng bấm liên kết, đừng chuyển tiền. Hỏi trưởng thôn, trưởng bản hoặc công an xã.",
+        "• Máy không đọc được gì trong nhóm này. Xã không bao giờ hỏi mật khẩu, mã OTP, số căn cước của bà con.",
+    ]
+    return "\n".join(lines)
+
+
+# ---------------------------------------------------------------- corrections, recalls, and what people carry by hand
+
+NOT_REPORTED = "hết hạn mà chưa báo đã chuyển"
+OPENS = "lượt mở (ước lượng)"
+"""Never called read: a browser opened the link, and that is all one knows."""
+
+
+def recall_words(reason: str) -> str:
+    """What takes the place of a notice that was taken back."""
+    return f"Thông báo này đã được thu hồi. Bà con đừng làm theo tin cũ nữa.\n\nLý do: {reason}"
+
+
+def relay_line(
+    *,
+    villages: int,
+    given: int,
+    carried: int,
+    median: timedelta | None,
+    households: int,
+    card: int,
+    number_: int,
+    head: int,
+    visit: int,
+    unlinked: int,
+) -> str:
+    """ "14 bản: 14 đã giao, 13 đã chuyển (trung vị 9 phút), 612/840 hộ: 395 tự xác nhận, …"; what is zero is left out."""
+    took = card + number_ + head + visit
+    parts = []
+    if given:
+        pace = f" (trung vị {span(median)})" if carried and median is not None else ""
+        parts = [f"{number(given)} đã giao", f"{number(carried)} đã chuyển{pace}"]
+    line = ", ".join([*parts, took_note(took, households, unlinked)])
+    grades = ((card, "tự xác nhận"), (number_, "tự khai"), (head, "trưởng bản ghi"), (visit, "tổ đến nhà"))
+    shown = ", ".join(f"{number(count)} {word}" for count, word in grades if count) if households else ""
+    return f"{number(villages)} bản: {line}" + (f": {shown}" if shown else "")
+
+
+def told_count(count: int) -> str:
+    """The head's bare number, which is never added to households."""
+    return f"{number(count)} người theo trưởng bản đếm (không cộng vào hộ)"
+
+
+def visited(numbers: Sequence[int]) -> str:
+    return f"Đã ghi: đã đến nhà hộ số {', '.join(map(str, numbers))}."
+
+
+# ---------------------------------------------------------------- a village's own page of a notice (/t/…)
+
+HOUSE_ANSWERS: dict[Answer, str] = {
+    Answer.GOT_IT: "Nhà tôi đã nắm",
+    Answer.JOIN: "Tham gia",
+    Answer.ABSENT: "Vắng",
+    Answer.HELP: "Cần giúp",
+}
+LINK_WRONG = "Đường dẫn này không dùng được. Xem lại tin trong nhóm, hoặc hỏi trưởng thôn, trưởng bản."
+LINK_REVOKED = "Đường dẫn này không dùng nữa."
+NUMBER_UNREAD = "Hãy gõ số hộ bằng chữ số, ví dụ: 12. Không nhớ thì bấm “Không nhớ”."
+
+
+def house_answered(answer: Answer, household: int | None, when: str) -> str:
+    """ "Đã ghi: hộ số 12, 9:14"."""
+    whose = f"hộ số {household}" if household is not None else "máy này (chưa gắn hộ)"
+    what = "" if answer is Answer.GOT_IT else f" – {ANSWERS[answer].lower()}"
+    return f"Đã ghi: {whose}{what}, {when}"

@@ -66,7 +66,16 @@ def ensure(session: Session, adapters: Sequence[str], *, now: datetime) -> list[
     return [ChannelRow(*row) for row in rows]
 
 
-_EMPTY = {"identity": "", "handle": "", "tells_read": False, "hands_over": False, "repeats": False, "broken": "", "lease_owner": "", "lease_epoch": 0}
+_EMPTY = {
+    "identity": "",
+    "handle": "",
+    "tells_read": False,
+    "hands_over": False,
+    "repeats": False,
+    "broken": "",
+    "lease_owner": "",
+    "lease_epoch": 0,
+}
 
 
 async def open_all(

@@ -14,6 +14,7 @@ from adapters.contract import (
     Deletes,
     Edits,
     HandsOver,
+    NobodyCarries,
     NoRightToWrite,
     NotSent,
     Outbound,
@@ -143,6 +144,8 @@ def failed(work: Work, error: Exception, *, may_repeat: bool, counts: bool, chan
             return _outcome(work, Step.POSTPONED, None, error)
         case AdapterBroken():
             return _outcome(work, Step.POSTPONED, Failure.BROKEN, error, counts=False)
+        case NobodyCarries():
+            return _outcome(work, Step.REFUSED, Failure.NO_CARRIER, error)
         case Rejected():
             return _outcome(work, Step.REFUSED, Failure.REJECTED, error)
         case _:

@@ -92,6 +92,7 @@ class Failure(StrEnum):
     CHAT_GONE = "chat_gone"
     NO_RIGHT = "no_right"
     REJECTED = "rejected"
+    NO_CARRIER = "no_carrier"
     NOT_SENT = "not_sent"
     THROTTLED = "throttled"
     NO_ANSWER = "no_answer"
@@ -294,15 +295,16 @@ def fan_out_by_hand(
     connection.execute(_insert(connection, outbox).on_conflict_do_nothing(), rows)
 
 
-def supersede(connection: Connection, notice_id: int, chat_ids: Sequence[int]) -> list[int]:
+def supersede(connection: Connection, notice_id: int, chat_ids: Sequence[int], *, now: datetime) -> list[int]:
     """A newer revision goes to these chats: what they hold is old, what they were to get is dropped.
 
-    Returns the chats that hold the old words, or may.
+    What is under way just now is not sent again, should it come back. Returns the chats that hold the old words, or
+    may.
     """
     mine = (outbox.c.notice_id == notice_id, outbox.c.chat_id.in_(list(chat_ids)), outbox.c.action == Action.POST)
     _move(connection, Step.GIVE_BACK, *mine)
     _move(connection, Step.CANCEL, *mine)
-    connection.execute(update(outbox).where(*mine).values(is_old=True))
+    connection.execute(update(outbox).where(*mine).values(is_old=True, expires_at=now))
     held = select(outbox.c.chat_id).where(*mine, outbox.c.state.in_([State.SENT, State.SENDING, State.UNKNOWN]))
     return list(connection.execute(held.distinct()).scalars())
 
@@ -359,6 +361,93 @@ def put_edit(
             **FRESH,
         )
     )
+
+
+def reword(connection: Connection, row_ids: Sequence[int], payload: str, *, now: datetime, lane: Lane) -> None:
+    """These posts of a notice say `payload` from now on: what has not left goes out so, what is there is edited.
+
+    What is being sent right now went with the old words: its edit waits until it is there.
+    """
+    mine = outbox.c.id.in_(list(row_ids))
+    _move(connection, Step.GIVE_BACK, mine)
+    connection.execute(update(outbox).where(mine).values(content_id=put_content(connection, payload)))
+    there = select(outbox.c.id).where(mine, outbox.c.state.in_([State.SENT, State.SENDING, State.UNKNOWN]))
+    for row_id in connection.execute(there.order_by(outbox.c.id)).scalars().all():
+        put_edit(connection, row_id, payload, now=now, lane=lane)
+
+
+def put_revision(
+    connection: Connection,
+    notice: Notice,
+    replies: Mapping[int, str | None],
+    payloads: Sequence[str],
+    *,
+    lane: Lane,
+    now: datetime,
+    is_silent: bool,
+) -> None:
+    """Post the notice's present revision to these chats (by id), each as a reply to that message of ours there."""
+    if not replies:
+        return
+    contents = [put_content(connection, payload) for payload in payloads]
+    bound = select(chat.c.id, chat.c.channel_id, chat.c.unit_id, chat.c.standing).where(chat.c.id.in_(list(replies)))
+    rows = [
+        {
+            "channel_id": row.channel_id,
+            "chat_id": row.id,
+            "unit_id": row.unit_id,
+            "notice_id": notice.id,
+            "action": Action.POST,
+            "lane": int(lane),
+            "key": f"notice:{notice.id}",
+            "revision": notice.revision,
+            "part": part,
+            "parts": len(contents),
+            "content_id": content_id,
+            "reply_to": replies[row.id] if part == 1 else None,
+            "is_silent": is_silent,
+            "expires_at": notice.expires_at,
+            "created_at": now,
+            **FRESH,
+            **({"state": State.FAILED, "error": Failure.CHAT_GONE} if row.standing == Standing.GONE else {}),
+        }
+        for row in connection.execute(bound.order_by(chat.c.id)).all()
+        for part, content_id in enumerate(contents, start=1)
+    ]
+    if rows:
+        connection.execute(_insert(connection, outbox).on_conflict_do_nothing(), rows)
+
+
+def put_delete(connection: Connection, target_ids: Sequence[int], *, now: datetime, lane: Lane) -> None:
+    """Take these posts away again. One that is being sent right now is taken away once it is there.
+
+    Their edits that wait are dropped, and what comes back unsent is not sent again.
+    """
+    if not target_ids:
+        return
+    targets = list(target_ids)
+    _move(connection, Step.CANCEL, outbox.c.target_id.in_(targets), outbox.c.action == Action.EDIT)
+    connection.execute(update(outbox).where(outbox.c.id.in_(targets)).values(expires_at=now))
+    posts = select(outbox.c.id, outbox.c.channel_id, outbox.c.chat_id).where(outbox.c.id.in_(targets))
+    rows = [
+        {
+            "channel_id": row.channel_id,
+            "chat_id": row.chat_id,
+            "action": Action.DELETE,
+            "lane": int(lane),
+            "key": f"delete:{row.id}",
+            "revision": 1,
+            "part": 1,
+            "parts": 1,
+            "target_id": row.id,
+            "is_silent": True,
+            "expires_at": now + LIFE,
+            "created_at": now,
+            **FRESH,
+        }
+        for row in connection.execute(posts.order_by(outbox.c.id)).all()
+    ]
+    connection.execute(_insert(connection, outbox).on_conflict_do_nothing(), rows)
 
 
 # ---------------------------------------------------------------- the lease
@@ -665,6 +754,8 @@ ALWAYS: Mapping[Step, dict[str, Any]] = {
 def _step(step: Step, *where: Any, many: bool = False, **changes: Any) -> Any:
     """The guarded update behind every step. `many`: for an `executemany`, which takes no literals."""
     allowed, target = TRANSITIONS[step]
+    if step is Step.RESEND:  # words that were taken back are not said again
+        where = (*where, outbox.c.is_old.is_(False))
     states = [s if many else literal_state(s) for s in sorted(allowed)]
     guard = or_(*(outbox.c.state == s for s in states)) if many else outbox.c.state.in_(states)
     moved = update(outbox).where(guard, *where)

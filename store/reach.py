@@ -122,7 +122,8 @@ def _answers(connection: Connection, notice_id: int, unit_id: int) -> dict[str, 
     rows = connection.execute(RECEIPTS, {"notice": notice_id, "unit": unit_id}).all()
     grades: dict[int, Grade] = {}
     latest: dict[tuple[str, int | str], Answer | None] = {}
-    for row in rows:
+    # What a house answered itself says more than that it was told: a tick never wipes out "Cần giúp".
+    for row in sorted(rows, key=lambda row: not row.who.startswith("h:")):
         if row.household_id is None:
             latest["account", row.who] = row.answer
             continue
@@ -220,12 +221,8 @@ def _deliveries(dialect: Any, pairs: Any) -> Any:
             chats(group.c.failed > 0),
             chats(and_(group.c.unknown > 0, group.c.failed == 0)),
             func.sum(group.c.members),
-            case(
-                (func.max(group.c.tells_read) == 1, _receipts(group.c.notice_id, group.c.unit_id, ReceiptKind.SEEN))
-            ),
-            case(
-                (func.max(group.c.by_hand) == 1, _receipts(group.c.notice_id, group.c.unit_id, ReceiptKind.OPENED))
-            ),
+            case((func.max(group.c.tells_read) == 1, _receipts(group.c.notice_id, group.c.unit_id, ReceiptKind.SEEN))),
+            case((func.max(group.c.by_hand) == 1, _receipts(group.c.notice_id, group.c.unit_id, ReceiptKind.OPENED))),
         )
         .group_by(group.c.notice_id, group.c.unit_id)
         .order_by(group.c.notice_id, group.c.unit_id)

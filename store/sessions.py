@@ -1,15 +1,19 @@
-"""Sign-ins of the console and bearer tokens of the REST interface. Both are kept as keyed fingerprints only."""
+"""Sign-ins of the console, linked phones, bearer tokens of REST. All are kept as keyed fingerprints only."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, update
-from sqlmodel import Session, col, or_, select
+from sqlalchemy import ColumnElement, delete, update
+from sqlmodel import Session, and_, col, not_, or_, select
 
 from store.tables import ApiToken, Person, WebSession
 
 LONGEST = timedelta(days=7)
 IDLE = timedelta(hours=12)
+PHONE_LONGEST = timedelta(days=400)
+"""As long as browsers keep a cookie at most (RFC 6265bis, 5.5): a village head is linked once, not every week."""
+PHONE_IDLE = timedelta(days=120)
 SEEN_EVERY = timedelta(minutes=5)
 """How exact "last seen" is: a write for every page would be a waste."""
 
@@ -24,24 +28,33 @@ class Held:
     """Its "last seen" wants to be written anew."""
 
 
-def open_session(session: Session, token_key: str, person_id: int, *, now: datetime) -> None:
+def open_session(session: Session, token_key: str, person_id: int, *, now: datetime, is_phone: bool = False) -> None:
     """Keep a sign-in, and sweep this person's sign-ins that have lapsed."""
-    lapsed = or_(col(WebSession.expires_at) <= now, col(WebSession.seen_at) <= now - IDLE)
-    session.connection().execute(delete(WebSession).where(col(WebSession.person_id) == person_id, lapsed))
+    session.connection().execute(delete(WebSession).where(col(WebSession.person_id) == person_id, not_(_lives(now))))
     session.add(
-        WebSession(token_key=token_key, person_id=person_id, created_at=now, seen_at=now, expires_at=now + LONGEST)
+        WebSession(
+            token_key=token_key,
+            person_id=person_id,
+            is_phone=is_phone,
+            created_at=now,
+            seen_at=now,
+            expires_at=now + (PHONE_LONGEST if is_phone else LONGEST),
+        )
     )
 
 
-def session_of(session: Session, token_key: str, *, now: datetime) -> Held | None:
-    """The sign-in behind a cookie; None when it lapsed, was ended, or its person left."""
+def session_of(session: Session, token_key: str, *, now: datetime, is_phone: bool = False) -> Held | None:
+    """The sign-in behind a cookie; None when it lapsed, was ended, is of the other kind, or its person left.
+
+    A linked phone never opens the console: it stays signed in for more than a year.
+    """
     found = session.exec(
         select(WebSession)
         .join(Person, col(Person.id) == WebSession.person_id)
         .where(
             WebSession.token_key == token_key,
-            col(WebSession.expires_at) > now,
-            col(WebSession.seen_at) > now - IDLE,
+            col(WebSession.is_phone).is_(is_phone),
+            _lives(now),
             col(Person.is_active),
         )
     ).first()
@@ -53,9 +66,8 @@ def touch_session(session: Session, session_id: int, *, now: datetime) -> None:
 
 
 def sessions_of(session: Session, person_id: int, *, now: datetime) -> list[WebSession]:
-    """Where the person is signed in, the latest first."""
-    live = (col(WebSession.expires_at) > now, col(WebSession.seen_at) > now - IDLE)
-    of_person = select(WebSession).where(WebSession.person_id == person_id, *live)
+    """Where the person is signed in, linked phones too, the latest first."""
+    of_person = select(WebSession).where(WebSession.person_id == person_id, _lives(now))
     return list(session.exec(of_person.order_by(col(WebSession.seen_at).desc())).all())
 
 
@@ -65,10 +77,25 @@ def end_session(session: Session, session_id: int, person_id: int) -> bool:
     return session.connection().execute(ended).rowcount == 1
 
 
+def end_by_keys(session: Session, token_keys: Sequence[str]) -> None:
+    """Sign out there, whosever it is: the machine is given away."""
+    session.connection().execute(delete(WebSession).where(col(WebSession.token_key).in_(token_keys)))
+
+
 def end_sessions(session: Session, person_id: int, *, but: int | None = None) -> None:
     """Sign out everywhere, but for one session."""
     everywhere = delete(WebSession).where(col(WebSession.person_id) == person_id)
     session.connection().execute(everywhere if but is None else everywhere.where(col(WebSession.id) != but))
+
+
+def _lives(now: datetime) -> ColumnElement[bool]:
+    """The sign-in has not lapsed: each kind by its own patience."""
+    seen, is_phone = col(WebSession.seen_at), col(WebSession.is_phone)
+    used_lately = or_(
+        and_(is_phone.is_(False), seen > now - IDLE),
+        and_(is_phone.is_(True), seen > now - PHONE_IDLE),
+    )
+    return and_(col(WebSession.expires_at) > now, used_lately)
 
 
 # ---------------------------------------------------------------- bearer tokens

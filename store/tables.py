@@ -330,7 +330,7 @@ class Dialog(Table, table=True):
 
 
 class RelayGroup(Table, table=True):
-    """An existing group that no bot may enter: who carries notices into it by hand. Its name and size are its chat's."""
+    """An existing group that no bot may enter: who carries notices there by hand. Its name and size are its chat's."""
 
     __tablename__ = "relay_group"
     chat_id: int = Field(primary_key=True, foreign_key="chat.id")

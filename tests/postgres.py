@@ -56,7 +56,7 @@ class Server:
     def url(self, database: str) -> str:
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
-    def template(self, name: str, prepare: Callable[[str], None]) -> str:
+    def template(self, name: str, prepare: Callable[[str], object]) -> str:
         """A database to copy from. `prepare(url)` fills it once and leaves no connection open."""
         if name not in self._templates:
             self._say("CREATE DATABASE {}", name)

@@ -1,6 +1,7 @@
 """A small commune to test decisions in: real tables on a real SQLite file, people who type and press.
 
-Nothing is sent; what would be sent is read from the outbox, and `World.deliver` plays the messenger that took it.
+Nothing is sent; what would be sent is read from the outbox, and `World.deliver` plays the messengers that took it.
+Groups that are reached by hand belong to a second channel: their rows become errands, with kits in private chats.
 """
 
 from collections.abc import Iterator
@@ -23,12 +24,13 @@ from adapters.contract import (
     FileRef,
     Limits,
     MessageReceived,
+    NobodyCarries,
     Sender,
     Standing,
     StandingChanged,
 )
 from adapters.text import joined
-from bot import inbox, people
+from bot import errands, inbox, people, relays
 from bot.house import House, Messenger
 from bot.messages import Message, marked, of_payload
 from bot.permissions import Actor, actor_of
@@ -56,6 +58,8 @@ NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
 ACCEPTED = outbox.Step.ACCEPTED
 PRAGMAS = "PRAGMA foreign_keys=ON; PRAGMA synchronous=OFF"
 COMPILED: dict[Any, Any] = {}
+PICTURE = b"\x89PNG\r\n\x1a\n of a notice"
+BY_HAND = Can.FILES | Can.HANDS_OVER | Can.SAFE_TO_REPEAT
 EVERYTHING = Can.BUTTONS | Can.EDIT | Can.DELETE | Can.FILES | Can.ANSWER_PRESS | Can.COUNT_MEMBERS
 
 
@@ -72,6 +76,10 @@ class World:
     """What each delivered post shows now, by outbox row."""
     addresses: dict[int, str] = field(default_factory=dict)
     """Where each post went, by outbox row."""
+    others: list[Messenger] = field(default_factory=list)
+    """Further messengers like the first, if the test asked for them."""
+    picture: bytes | None = PICTURE
+    """What the drawing of a notice gives."""
 
     # ------------------------------------------------------------ people
 
@@ -98,10 +106,27 @@ class World:
 
     # ------------------------------------------------------------ groups
 
-    def group(self, village: Unit | None, chat_id: str) -> Chat:
+    def relay_group(
+        self, village: Unit, carrier: Person | None, backup: Person | None = None, *, title: str = "", members: int = 80
+    ) -> Chat:
+        """An existing group that no account of ours may enter."""
+        return relays.put(
+            self.session,
+            self.house,
+            self.actor(self.official("Cán bộ lập nhóm")),
+            village,
+            title=title or f"Nhóm Zalo {village.name}",
+            members=members,
+            carrier_id=carrier.id if carrier else None,
+            backup_id=backup.id if backup else None,
+            now=self.now,
+        )
+
+    def group(self, village: Unit | None, chat_id: str, *, on: Messenger | None = None) -> Chat:
+        channel_id = (on or self.messenger).channel_id
         chat = Chat(
-            channel_id=self.messenger.channel_id,
-            address_key=self.house.vault.fingerprint("chat", str(self.messenger.channel_id), chat_id),
+            channel_id=channel_id,
+            address_key=self.house.vault.fingerprint("chat", str(channel_id), chat_id),
             sealed_address=self.house.vault.seal(chat_id),
             kind=StoredKind.GROUP,
             title=f"Nhóm {chat_id}",
@@ -121,7 +146,14 @@ class World:
     # ------------------------------------------------------------ what residents do
 
     def type(
-        self, user: str, text: str, *, group: str = "", files: tuple[tuple[FileRef, bytes], ...] = ()
+        self,
+        user: str,
+        text: str,
+        *,
+        group: str = "",
+        files: tuple[tuple[FileRef, bytes], ...] = (),
+        reply_to: str | None = None,
+        on: Messenger | None = None,
     ) -> list[str]:
         """Type in private, or in a group; returns what is said back in that chat."""
         chat = ChatRef(group, ChatKind.GROUP, f"Nhóm {group}") if group else ChatRef(user, ChatKind.PRIVATE)
@@ -133,13 +165,16 @@ class World:
             message_id=event_id,
             text=text,
             at=self.now,
+            reply_to=reply_to,
             files=tuple(ref for ref, _ in files),
         )
         before = self._last()
-        self._handle(message, {ref.ref: content for ref, content in files})
+        self._handle(message, {ref.ref: content for ref, content in files}, on=on)
         return self._said(before, chat.id)
 
-    def press(self, user: str, label: str, *, chat: str = "", row: int | None = None) -> str:
+    def press(
+        self, user: str, label: str, *, chat: str = "", row: int | None = None, on: Messenger | None = None
+    ) -> str:
         """Press the newest button that begins with `label` in a chat; returns what the presser is told."""
         where = chat or user
         found = [
@@ -152,9 +187,11 @@ class World:
         ]
         assert found, f"no button {label!r} in {where}"
         row_id, button = found[0]
-        return self.press_token(user, button.token, chat=chat, message_id=f"m{row_id}")
+        return self.press_token(user, button.token, chat=chat, message_id=f"m{row_id}", on=on)
 
-    def press_token(self, user: str, token: str, *, chat: str = "", message_id: str = "m0") -> str:
+    def press_token(
+        self, user: str, token: str, *, chat: str = "", message_id: str = "m0", on: Messenger | None = None
+    ) -> str:
         """What a messenger would hand us, made up or not; returns what the presser is told."""
         kind = ChatKind.GROUP if chat else ChatKind.PRIVATE
         event_id = str(next(self.ids))
@@ -167,7 +204,7 @@ class World:
             press_id=f"p{event_id}",
             at=self.now,
         )
-        answers = self._handle(pressed, {})
+        answers = self._handle(pressed, {}, on=on)
         assert len(answers) == 1, "a press is always answered, once"
         return answers[0].text
 
@@ -178,8 +215,8 @@ class World:
             StandingChanged(event_id=event_id, chat=chat, sender=Sender(user), standing=standing, at=self.now), {}
         )
 
-    def _handle(self, event: object, files: dict[str, bytes]) -> list[PressAnswer]:
-        answers = inbox.handle(self.session, self.house, self.messenger, event, now=self.now, files=files)  # type: ignore[arg-type]
+    def _handle(self, event: object, files: dict[str, bytes], *, on: Messenger | None = None) -> list[PressAnswer]:
+        answers = inbox.handle(self.session, self.house, on or self.messenger, event, now=self.now, files=files)  # type: ignore[arg-type]
         self.session.commit()
         self.deliver()
         return answers
@@ -187,28 +224,53 @@ class World:
     # ------------------------------------------------------------ what the messenger does
 
     def deliver(self) -> None:
-        """Take everything that waits, in order, as a messenger does when all goes well."""
+        """Take everything that waits, in order, as messengers do when all goes well; what is carried by hand first."""
+        for messenger in sorted(self.house.messengers.values(), key=lambda m: Can.HANDS_OVER not in m.can):
+            self._deliver(messenger.channel_id, by_hand=Can.HANDS_OVER in messenger.can)
+        self.session.commit()
+        self.session.expire_all()
+
+    def _deliver(self, channel_id: int, *, by_hand: bool) -> None:
         connection = self.session.connection()
-        channel_id = self.messenger.channel_id
         epoch = outbox.take_channel(
             connection, channel_id, owner="test", now=self.now, lease=timedelta(minutes=1), alone=True
         )
         assert epoch is not None
         while works := outbox.claim(connection, channel_id, epoch, now=self.now, limit=100):
             outbox.start(connection, [work.id for work in works], epoch)
+            if by_hand:
+                outcomes = [self._hand(work) for work in works]
+                outbox.record(connection, outcomes, epoch, now=self.now)
+                continue
             for work in works:
                 message = of_payload(work.payload)
                 if work.action == "post":
                     self.shown[work.id] = message
+                elif work.action == "delete" and work.target_message:
+                    del self.shown[int(work.target_message.removeprefix("m"))]
                 elif work.target_message:
                     self.shown[int(work.target_message.removeprefix("m"))] = message
             outcomes = [
-                outbox.Outcome(id=work.id, chat_id=work.chat_id, step=outbox.Step.ACCEPTED, message_id=f"m{work.id}")
+                outbox.Outcome(
+                    id=work.id,
+                    chat_id=work.chat_id,
+                    step=outbox.Step.ACCEPTED,
+                    message_id=f"m{work.id}",
+                    recalls=work.target_id if work.action == "delete" else None,
+                )
                 for work in works
             ]
             outbox.record(connection, outcomes, epoch, now=self.now)
-        self.session.commit()
-        self.session.expire_all()
+
+    def _hand(self, work: outbox.Work) -> outbox.Outcome:
+        row = self.session.get_one(Outbox, work.id)
+        try:
+            errands.hand(self.session, self.house, row, self.picture, now=self.now)
+        except NobodyCarries:
+            error, step = outbox.Failure.NO_CARRIER, outbox.Step.REFUSED
+            return outbox.Outcome(id=work.id, chat_id=work.chat_id, step=step, error=error)
+        self.session.flush()
+        return outbox.Outcome(id=work.id, chat_id=work.chat_id, step=outbox.Step.HANDED)
 
     def pass_time(self, wait: timedelta) -> None:
         """Let time go by: what is due happens."""
@@ -273,8 +335,12 @@ def a_commune(
     public_url: str = "https://loa.xa.example",
     approval: frozenset[str] = frozenset({"commune", "urgent"}),
     can: Can = EVERYTHING,
+    messengers: int = 1,
 ) -> Iterator[World]:
-    """A commune with villages that have neither groups nor registers yet, on one messenger that can do everything."""
+    """A commune with villages that have neither groups nor registers yet, on one messenger that can do everything.
+
+    Beside it a channel of groups that people carry notices to, and as many further `messengers` as are asked for.
+    """
     # Statements are compiled once for all tests: that is most of what a fresh engine costs.
     engine = create_engine(f"sqlite:///{folder / 'loa.db'}").execution_options(compiled_cache=COMPILED)
     event.listen(
@@ -284,28 +350,49 @@ def a_commune(
     )
     Table.metadata.create_all(engine)
     with Session(engine, expire_on_commit=False) as session:
-        channel = Channel(adapter="stub", name="main", created_at=NOW)
-        province = _unit(session, "Tỉnh", UnitKind.PROVINCE, None)
-        commune = _unit(session, "Xã Nà Mẫu", UnitKind.COMMUNE, province)
-        session.add(channel)
-        session.add(Issuer(unit_id=commune.id or 0, kind=IssuerKind.COMMUNE, name="UBND xã Nà Mẫu"))
-        places = []
-        for number in range(1, villages + 1):
-            village = _unit(session, f"Bản {number}", UnitKind.VILLAGE, commune)
-            session.add(Issuer(unit_id=village.id or 0, kind=IssuerKind.VILLAGE, name=f"Trưởng bản {number}"))
-            places.append(village)
-        session.flush()
-        messenger = Messenger(channel.id or 0, "stub", "main", can, Limits(text=4096, caption=1024))
-        house = House(
-            Vault("a secret of at least thirty-two characters"),
-            public_url,
-            ZoneInfo("Asia/Ho_Chi_Minh"),
-            approval,
-            {messenger.channel_id: messenger},
+        yield settled(
+            session, villages=villages, public_url=public_url, approval=approval, can=can, messengers=messengers
         )
-        session.commit()
-        yield World(session, house, messenger, commune, places)
     engine.dispose()
+
+
+def settled(
+    session: Session,
+    *,
+    villages: int = 3,
+    public_url: str = "https://loa.xa.example",
+    approval: frozenset[str] = frozenset({"commune", "urgent"}),
+    can: Can = EVERYTHING,
+    messengers: int = 1,
+) -> World:
+    """The same in a database of the test's own."""
+    channel = Channel(adapter="stub", name="main", created_at=NOW)
+    province = _unit(session, "Tỉnh", UnitKind.PROVINCE, None)
+    commune = _unit(session, "Xã Nà Mẫu", UnitKind.COMMUNE, province)
+    session.add(channel)
+    session.add(Issuer(unit_id=commune.id or 0, kind=IssuerKind.COMMUNE, name="UBND xã Nà Mẫu"))
+    places = []
+    for number in range(1, villages + 1):
+        village = _unit(session, f"Bản {number}", UnitKind.VILLAGE, commune)
+        session.add(Issuer(unit_id=village.id or 0, kind=IssuerKind.VILLAGE, name=f"Trưởng bản {number}"))
+        places.append(village)
+    relay = Channel(adapter=relays.RELAY, name="main", hands_over=True, repeats=True, created_at=NOW)
+    more = [Channel(adapter="stub", name=f"m{n}", created_at=NOW) for n in range(2, messengers + 1)]
+    session.add_all((relay, *more))
+    session.flush()
+    limits = Limits(text=4096, caption=1024)
+    messenger = Messenger(channel.id or 0, "stub", "main", can, limits)
+    others = [Messenger(found.id or 0, "stub", found.name, can, limits) for found in more]
+    carried = Messenger(relay.id or 0, relays.RELAY, "main", BY_HAND, Limits(text=900, caption=900))
+    house = House(
+        Vault("a secret of at least thirty-two characters"),
+        public_url,
+        ZoneInfo("Asia/Ho_Chi_Minh"),
+        approval,
+        {found.channel_id: found for found in (messenger, carried, *others)},
+    )
+    session.commit()
+    return World(session, house, messenger, commune, places, others=others)
 
 
 def _unit(session: Session, name: str, kind: UnitKind, parent: Unit | None) -> Unit:

@@ -110,8 +110,12 @@ ALLOWED = {
     (State.UNKNOWN, Step.GIVE_UP): State.FAILED,
     (State.FAILED, Step.RESEND): State.QUEUED,
     (State.SENT, Step.RECALL): State.RECALLED,
+    (State.SENT, Step.RETRACT): State.HANDED,
 }
-"""The whole machine, written down a second time: every other pair changes nothing."""
+"""The whole machine, written down a second time: every other pair changes nothing.
+
+RETRACT is a carrier who had said too early that a notice was carried.
+"""
 
 
 @pytest.fixture(scope="module")

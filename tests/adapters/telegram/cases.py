@@ -27,4 +27,5 @@ def an_adapter(address: str) -> Adapter:
     values: dict[str, Any] = {"bot_token": TOKEN, "webhook_secret": "made-up", "api_base_url": f"{address}/bot"}
     rooms: Any = None
     request = AiohttpRequest(secret=TOKEN, connect_timeout=0.3, read_timeout=0.3, write_timeout=0.3)
-    return TelegramAdapter(Settings(**values), Opening(channel="main", public_url="", rooms=rooms, hands=rooms), request)
+    opening = Opening(channel="main", public_url="", rooms=rooms, hands=rooms)
+    return TelegramAdapter(Settings(**values), opening, request)
