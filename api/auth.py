@@ -1,4 +1,4 @@
-"""Who is asking: the sign-in cookie of the console with its CSRF token, and the bearer tokens of the REST interface."""
+"""Who is asking: the sign-in cookies of the console and of linked phones with their CSRF tokens, and bearer tokens."""
 
 import hmac
 from collections.abc import Awaitable, Callable, Mapping
@@ -21,6 +21,8 @@ from store.crypto import Vault
 from store.tables import ApiToken, Person, RoleName
 
 COOKIE = "loa_session"
+PHONE = "loa_truong"
+"""Of a phone that was linked by a one-time code: it opens /truong and nothing of the console."""
 VISIT = "loa_visit"
 """Before sign-in there is no session that a form could be bound to: this cookie stands in for it."""
 
@@ -104,8 +106,30 @@ async def whoever_is_signed_in(request: HTTPConnection) -> SignedIn:
     return SignedIn(actor, held.id, csrf_token(house.vault, cookie))
 
 
+async def whoever_is_at_the_phone(request: HTTPConnection) -> SignedIn | None:
+    """Whose phone this is; without a linked phone, who is signed in to the console. None: nobody with a duty."""
+    cookie = request.cookies.get(PHONE)
+    house = runtime(request)
+    now = house.clock()
+    found = await house.store.read(_phone, session_key(house.vault, cookie), now) if cookie else None
+    if cookie is None or found is None:
+        try:
+            return await whoever_is_signed_in(request)
+        except SignInNeeded:
+            return None
+    held, actor = found
+    if held.is_stale:
+        await house.store.write(sessions.touch_session, held.id, now=now)
+    return SignedIn(actor, held.id, csrf_token(house.vault, cookie))
+
+
 def _session(session: Session, token_key: str, now: datetime) -> tuple[sessions.Held, Actor] | None:
     held = sessions.session_of(session, token_key, now=now)
+    return None if held is None else (held, actor_of(session, held.person_id))
+
+
+def _phone(session: Session, token_key: str, now: datetime) -> tuple[sessions.Held, Actor] | None:
+    held = sessions.session_of(session, token_key, now=now, is_phone=True)
     return None if held is None else (held, actor_of(session, held.person_id))
 
 
@@ -149,9 +173,17 @@ def session_key(vault: Vault, cookie: str) -> str:
     return vault.fingerprint("web session", cookie)
 
 
-def set_cookie(response: Response, request: Request, name: str, value: str) -> None:
-    """A cookie that no script reads and no other site sends along, kept until the browser closes."""
-    response.set_cookie(name, value, httponly=True, samesite="lax", secure=request.url.scheme == "https", path="/")
+def set_cookie(response: Response, request: Request, name: str, value: str, *, life: timedelta | None = None) -> None:
+    """A cookie that no script reads and no other site sends along, kept until the browser closes, or for `life`."""
+    response.set_cookie(
+        name,
+        value,
+        max_age=int(life.total_seconds()) if life else None,
+        httponly=True,
+        samesite="lax",
+        secure=request.url.scheme == "https",
+        path="/",
+    )
 
 
 # ---------------------------------------------------------------- signing in
@@ -181,6 +213,13 @@ async def open_session(request: Request, person_id: int) -> str:
     cookie = token_urlsafe(32)
     token_key = session_key(house.vault, cookie)
     await house.store.write(sessions.open_session, token_key, person_id, now=house.clock())
+    return cookie
+
+
+def phone_session(session: Session, vault: Vault, person_id: int, *, now: datetime) -> str:
+    """Link a phone to the person; returns the cookie's value, which is kept nowhere."""
+    cookie = token_urlsafe(32)
+    sessions.open_session(session, session_key(vault, cookie), person_id, now=now, is_phone=True)
     return cookie
 
 

@@ -11,7 +11,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from api import apidocs, console, errors, health, notices, pages, reach, webchat, webhooks
+from api import apidocs, console, errors, feeds, health, links, notices, pages, reach, truong, webchat, webhooks
 from api.console.live import Live
 from api.headers import BodyLimit, SecureHeaders
 from api.health import Probe
@@ -57,9 +57,12 @@ def create_app(settings: Settings, *, work: bool = True, hasher: PasswordHasher 
         routes=[
             *webhooks.routes,
             *health.routes,
+            *feeds.routes,  # before the pages: /tb/{code} would take them for codes
             *pages.routes,
+            *links.routes,
             *console.routes,
             *webchat.routes,
+            *truong.routes,
             Route("/api/docs", apidocs.docs),
             Mount("/static", Static(directory=STATIC)),
         ],

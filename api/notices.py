@@ -11,7 +11,7 @@ from sqlmodel import Session, select
 from api.auth import bearer
 from api.reads import notice_lines, villages_of, visible_notice
 from api.state import runtime
-from bot import audiences, notices, unknowns
+from bot import audiences, corrections, notices, unknowns
 from bot.errors import Invalid, NotFound
 from bot.house import House
 from bot.notices import NewNotice
@@ -58,6 +58,7 @@ class NoticeOut(BaseModel):
     issuer: str
     audience: str | None = Field(description="Nhóm người nhận riêng; null là cả bản.")
     body: str
+    revision: int = Field(description="Lần sửa lời thứ mấy; 1 là lời đầu, mỗi lần đính chính hay thu hồi thêm 1.")
     villages: list[VillageRef] = Field(description="Chỉ những thôn, bản mà bạn được xem.")
     url: str | None = Field(description="Trang công khai của thông báo; null khi không có địa chỉ công khai.")
     created_at: datetime
@@ -103,6 +104,21 @@ class Seen(BaseModel):
 class Reason(BaseModel):
     model_config = ConfigDict(extra="forbid")
     reason: str = Field(min_length=1, max_length=1000)
+
+
+class Correction(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    body: str = Field(min_length=1, max_length=notices.LONGEST, description="Toàn văn mới, thay hẳn lời cũ.")
+    revision: int | None = Field(
+        default=None,
+        ge=1,
+        description="`revision` của lời mà bạn đang sửa; có thì không sửa đè lên lời đính chính của người khác (409).",
+    )
+
+
+class Recall(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    reason: str = Field(min_length=1, max_length=corrections.LONGEST_REASON, description="Bà con đọc được lý do này.")
 
 
 class Refusal(BaseModel):
@@ -278,6 +294,39 @@ def _cancel(session: Session, house: House, actor: Actor, code: str, now: dateti
     return shown(session, house, actor, notice)
 
 
+@router.post("/{code}/correct", summary="Đính chính một thông báo đã phát")
+async def correct(request: Request, actor: Asking, code: str, wanted: Correction) -> NoticeOut:
+    """Sửa tại chỗ, gửi tin mới, hoặc giao người chuyển tay tin sửa, tuỳ từng nhóm. Hộ đã nắm vẫn được ghi.
+
+    Gọi lại với cùng `body` thì không có gì xảy ra nữa.
+    """
+    house = runtime(request)
+    answer = await house.store.write(_correct, house.house, actor, code, wanted, house.clock())
+    house.nudge_sender()
+    return answer
+
+
+def _correct(session: Session, house: House, actor: Actor, code: str, wanted: Correction, now: datetime) -> NoticeOut:
+    notice = visible_notice(session, actor, code)
+    corrections.correct(session, house, actor, notice, wanted.body, now=now, seen=wanted.revision)
+    return shown(session, house, actor, notice)
+
+
+@router.post("/{code}/recall", summary="Thu hồi một thông báo đã phát, kèm lý do")
+async def recall(request: Request, actor: Asking, code: str, wanted: Recall) -> NoticeOut:
+    """Xoá tin nơi xoá được, báo thu hồi ở những nơi còn lại. Gọi lại thì không có gì xảy ra nữa."""
+    house = runtime(request)
+    answer = await house.store.write(_recall, house.house, actor, code, wanted.reason, house.clock())
+    house.nudge_sender()
+    return answer
+
+
+def _recall(session: Session, house: House, actor: Actor, code: str, reason: str, now: datetime) -> NoticeOut:
+    notice = visible_notice(session, actor, code)
+    corrections.recall(session, house, actor, notice, reason, now=now)
+    return shown(session, house, actor, notice)
+
+
 @router.post("/{code}/resend", summary="Gửi lại chỗ chưa gửi được hoặc chưa rõ đã tới chưa")
 async def resend(request: Request, actor: Asking, code: str, wanted: Resend) -> Resent:
     """Chỗ "chưa rõ" có thể đã tới: gửi lại thì nhóm có thể thấy hai lần."""
@@ -314,6 +363,7 @@ def shown(session: Session, house: House, actor: Actor, notice: Notice) -> Notic
         issuer=notice.issuer_name,
         audience=session.get_one(Audience, notice.audience_id).name if notice.audience_id is not None else None,
         body=notices.body_of(session, notice),
+        revision=notice.revision,
         villages=[VillageRef(code=v.code, name=v.name) for v in villages_of(session, actor, notice)],
         url=f"{house.public_url}/tb/{notice.code}" if house.public_url else None,
         created_at=notice.created_at,

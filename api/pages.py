@@ -12,13 +12,14 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from api import qr
-from api.auth import COOKIE, VISIT, open_session, set_cookie, visitors_csrf, visitors_form
+from api import feeds, qr
+from api.auth import COOKIE, PHONE, VISIT, open_session, phone_session, set_cookie, visitors_csrf, visitors_form
 from api.errors import answer
 from api.reads import RELEASED, title_of
+from api.residents import Refusal, check_form, check_origin, check_rate, field, form_of, keep, resident
 from api.state import address_of, is_from_here, runtime
 from api.templating import page
-from bot import households, notices
+from bot import households, notices, residents
 from bot.codes import notice_typed
 from bot.errors import NotFound
 from bot.house import House
@@ -29,15 +30,20 @@ from store.tables import (
     Chat,
     ChatKind,
     FileKind,
+    Grade,
     Notice,
+    NoticeRevision,
     NoticeState,
+    NoticeTarget,
     Person,
+    RelayGroup,
     Role,
     RoleName,
     Standing,
     StoredFile,
     Unit,
     UnitKind,
+    Wanted,
 )
 
 logger = logging.getLogger(__name__)
@@ -77,24 +83,38 @@ class DemoGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class DemoCarrier:
+    """Who carries notices into a group that no account of ours may enter."""
+
+    id: int
+    name: str
+    village: str
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
 class Tour:
     """What the demo commune offers to look at."""
 
     commune: str
     people: tuple[DemoPerson, ...]
     groups: tuple[DemoGroup, ...]
+    carrier: DemoCarrier | None
     latest: str | None
     """Code of the newest notice that is out."""
+    link: str
+    """Token of its page for a village whose group is reached by hand, '' when there is none."""
 
 
 async def front(request: Request) -> Response:
     """GET /: in the demo a short tour, else what this is and where to sign in."""
     house = runtime(request)
+    communes = await house.store.read(feeds.communes)
     if not house.settings.demo:
-        return page(request, "front.html", tour=None)
+        return page(request, "front.html", tour=None, communes=communes)
     visit, csrf = visitors_csrf(request)
     tour = await house.store.read(_tour)
-    response = page(request, "front.html", tour=tour, csrf=csrf, may_enter=is_from_here(request))
+    response = page(request, "front.html", tour=tour, communes=communes, csrf=csrf, may_enter=is_from_here(request))
     set_cookie(response, request, VISIT, visit)
     response.headers["cache-control"] = "no-store"
     return response
@@ -120,13 +140,38 @@ def _tour(session: Session) -> Tour:
         .where(Channel.adapter == "webchat", Chat.kind == ChatKind.GROUP, Unit.kind == UnitKind.VILLAGE)
         .order_by(col(Unit.id))
     ).all()
-    latest = session.exec(
-        select(Notice.code).where(col(Notice.state).in_(RELEASED)).order_by(col(Notice.published_at).desc()).limit(1)
+    carried = session.exec(
+        select(Person.id, Person.name, Unit.name, Chat.title)
+        .join(RelayGroup, col(RelayGroup.carrier_id) == Person.id)
+        .join(Chat, col(Chat.id) == RelayGroup.chat_id)
+        .join(Unit, col(Unit.id) == Chat.unit_id)
+        .where(Person.is_active, Chat.standing != Standing.GONE)
+        .order_by(col(Chat.id))
+    ).first()
+    latest_id, latest = session.exec(
+        select(Notice.id, Notice.code)
+        .where(col(Notice.state).in_(RELEASED))
+        .order_by(col(Notice.published_at).desc())
+        .limit(1)
+    ).first() or (None, None)
+    link = session.exec(
+        select(NoticeTarget.link_token).where(
+            NoticeTarget.notice_id == latest_id,
+            col(NoticeTarget.link_token).is_not(None),
+            col(NoticeTarget.link_revoked_at).is_(None),
+        )
     ).first()
     commune = session.exec(
         select(Unit.name).where(Unit.kind == UnitKind.COMMUNE).order_by(col(Unit.id)).limit(1)
     ).first()
-    return Tour(commune or "", tuple(first.values()), tuple(DemoGroup(*group) for group in groups), latest)
+    return Tour(
+        commune or "",
+        tuple(first.values()),
+        tuple(DemoGroup(*group) for group in groups),
+        DemoCarrier(*carried) if carried else None,
+        latest,
+        link or "",
+    )
 
 
 async def enter(request: Request) -> Response:
@@ -139,6 +184,11 @@ async def enter(request: Request) -> Response:
     if not wanted.isdecimal() or await house.store.read(_is_demo_person, int(wanted)) is None:
         raise HTTPException(404)
     to = str(form.get("to", ""))
+    if to == "/truong":  # as on a phone that is linked: whoever is signed in to the console stays so
+        cookie = await house.store.write(phone_session, house.vault, int(wanted), now=house.clock())
+        response = RedirectResponse(to, 303)
+        set_cookie(response, request, PHONE, cookie)
+        return response
     response = RedirectResponse(to if to in ("/console/", "/console/notices/new") else "/console/", 303)
     set_cookie(response, request, COOKIE, await open_session(request, int(wanted)))
     return response
@@ -168,10 +218,16 @@ class PublicNotice:
     title: str
     issuer: str
     body: str
+    """What holds now; of a recalled notice, the words of the recall, '' where there are none."""
+    former: str
+    """What a recalled notice said, which no longer holds."""
     kind: str
     is_urgent: bool
     is_recalled: bool
+    wanted: Wanted
     published_at: datetime
+    corrected_at: datetime | None
+    """When the text was last changed after it was out."""
     due_at: datetime | None
     files: tuple[PublicFile, ...]
 
@@ -217,10 +273,10 @@ async def _found(request: Request) -> PublicNotice | Response:
     if found is not None:
         return found
     code = typed.strip().upper()[:20]
-    return await _missed(request, "notice code") or page(request, "no_notice.html", status=404, code=code)
+    return await missed(request, "notice code") or page(request, "no_notice.html", status=404, code=code)
 
 
-async def _missed(request: Request, what: str) -> Response | None:
+async def missed(request: Request, what: str) -> Response | None:
     """Count the miss; an answer when there were too many. What is right is served all the same: neighbours share it."""
     house = runtime(request)
     key = house.vault.fingerprint(what, address_of(request))
@@ -235,7 +291,12 @@ async def _missed(request: Request, what: str) -> Response | None:
 def _public(session: Session, code: str) -> PublicNotice | None:
     """None for what was never released: a draft is nobody's business."""
     row = session.exec(select(Notice).where(Notice.code == code)).first()
-    if row is None or row.published_at is None or row.state not in RELEASED:
+    return public(session, row) if row is not None else None
+
+
+def public(session: Session, row: Notice) -> PublicNotice | None:
+    """The notice as anybody may read it; None for what was never released."""
+    if row.published_at is None or row.state not in RELEASED:
         return None
     attachments = session.exec(
         select(Attachment, StoredFile.media_type, StoredFile.size)
@@ -243,16 +304,25 @@ def _public(session: Session, code: str) -> PublicNotice | None:
         .where(Attachment.notice_id == row.id)
         .order_by(col(Attachment.position))
     ).all()
-    body = notices.body_of(session, row)
+    is_recalled = row.state is NoticeState.RECALLED
+    now_says = session.get_one(NoticeRevision, (row.id, row.revision))
+    body, former = now_says.body, ""
+    if is_recalled:
+        # The words of a recall are a revision of their own; the notice itself is the one before it.
+        before = session.get(NoticeRevision, (row.id, row.revision - 1))
+        body, former = (now_says.body, before.body) if before else ("", now_says.body)
     return PublicNotice(
         code=row.code,
-        title=title_of(body),
+        title=title_of(former or body),
         issuer=row.issuer_name,
         body=body,
+        former=former,
         kind=row.kind,
         is_urgent=row.is_urgent,
-        is_recalled=row.state is NoticeState.RECALLED,
+        is_recalled=is_recalled,
+        wanted=row.wanted,
         published_at=row.published_at,
+        corrected_at=now_says.created_at if row.revision > 1 else None,
         due_at=row.due_at,
         files=tuple(
             PublicFile(file.position, file.name, file.kind, file.language, media_type, size)
@@ -295,21 +365,74 @@ class CardLink:
     address: str
 
 
+@dataclass(frozen=True, slots=True)
+class Card:
+    number: int
+    village: str
+    room: str
+    """Code of the village's own web chat; '' when it has none."""
+    is_mine: bool
+    """This browser belongs to the household."""
+    back: str
+    """Token of the notice from which the browser came, else of the one that it last answered; '' for none."""
+
+
 async def card(request: Request) -> Response:
     """GET /h/{token}: what the card is for, where to use it. Opening it joins nothing: scanners open it too."""
-    house = runtime(request)
+    house, who, token = runtime(request), resident(request), request.path_params["token"]
+    came_from = request.query_params.get("t", "")
     try:
-        number, village, room = await house.store.read(_card, house.house, request.path_params["token"])
+        shown = await house.store.read(_card, house.house, token, who.sender_id, came_from)
     except NotFound as error:
-        return await _missed(request, "card") or answer(request, 404, error.words)
-    links = card_links(house.house, request.path_params["token"], room)
-    return page(request, "card.html", number=number, village=village, links=links)
+        return await missed(request, "card") or answer(request, 404, error.words)
+    response = page(
+        request,
+        "card.html",
+        card=shown,
+        links=card_links(house.house, token, shown.room),
+        form_token=who.form_token if residents.home(house.house) else "",
+    )
+    response.headers["cache-control"] = "no-store"
+    keep(response, request, who)
+    return response
 
 
-def _card(session: Session, house: House, token: str) -> tuple[int, str, str]:
-    """Number of the household, its village, and the code of the village's own web chat; '' when it has none."""
+async def join_card(request: Request) -> Response:
+    """POST /h/{token}: this browser belongs to the card's household, here and in the web chat."""
+    house, who, token = runtime(request), resident(request), request.path_params["token"]
+    try:
+        check_origin(request)
+        check_rate(request, 1)
+        form = await form_of(request)
+        check_form(who, field(form, "form_token"))
+        await house.store.write(residents.join_by_card, house.house, token, who.sender_id, now=house.clock())
+    except Refusal as refusal:
+        return refused(request, refusal)
+    except NotFound as error:
+        return await missed(request, "card") or answer(request, 404, error.words)
+    back = field(form, "back")
+    return RedirectResponse(f"/h/{token}{f'?t={quote(back)}' if back else ''}", 303)
+
+
+def refused(request: Request, refusal: Refusal) -> Response:
+    """The refusal as a page."""
+    wait = {"retry-after": str(refusal.retry_after)} if refusal.retry_after else {}
+    return answer(request, refusal.status, refusal.words, headers=wait)
+
+
+def _card(session: Session, house: House, token: str, sender_id: str, came_from: str) -> Card:
+    """What the card's page says to this browser. Raises NotFound for a forged or an old card."""
     household = households.household_of_card(session, house, token)
     village = session.get_one(Unit, household.unit_id)
+    account = residents.account_of(session, house, sender_id)
+    link = residents.link_of(session, came_from) if came_from else None
+    back = came_from if link and not link.is_revoked else residents.latest_link(session, house, sender_id)
+    is_mine = account is not None and account.household_id == household.id and account.grade is Grade.CARD
+    return Card(household.number, village.name, room_of(session, village), is_mine, back)
+
+
+def room_of(session: Session, village: Unit) -> str:
+    """The code of the village's own web chat; '' when it has none."""
     room = session.exec(
         select(Chat.id)
         .join(Channel, col(Channel.id) == Chat.channel_id)
@@ -321,7 +444,7 @@ def _card(session: Session, house: House, token: str) -> tuple[int, str, str]:
             Channel.adapter == "webchat",
         )
     ).first()
-    return household.number, village.name, village.code if room is not None else ""
+    return village.code if room is not None else ""
 
 
 NAMES = {"webchat": "trang nhắn tin của bản", "telegram": "Telegram", "zalo_bot": "Zalo", "zalo_oa": "Zalo"}
@@ -356,4 +479,5 @@ routes = [
     Route("/tb/{code}/qr.{kind:str}", notice_qr),
     Route("/tb/{code}/files/{position:int}", notice_file),
     Route("/h/{token}", card),
+    Route("/h/{token}", join_card, methods=["POST"]),
 ]

@@ -1,23 +1,21 @@
 """The web chat: pages and streams of its rooms. A GET changes nothing; a POST needs our own page behind it.
 
-Whoever opens a room gets a cookie instead of an account; only its fingerprint is stored, once something is written.
+Whoever opens a room gets a cookie instead of an account (`api.residents`).
 """
 
 import asyncio
-import hmac
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from secrets import token_hex, token_urlsafe
-from urllib.parse import quote, urlsplit
+from secrets import token_hex
+from urllib.parse import quote
 
 from jinja2 import Environment
 from sqlmodel import Session
 from starlette.datastructures import FormData, UploadFile
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -26,11 +24,22 @@ from adapters.contract import ChatKind
 from adapters.text import clean
 from api import chat_files, chat_rooms
 from api.chat_files import SHOWN
-from api.chat_limits import Limits
 from api.chat_rooms import Place, Visitor, Words
 from api.chat_streams import Feed, Watcher
 from api.chat_view import fragment, line
-from api.state import address_of, runtime
+from api.residents import (
+    UNREADABLE,
+    Refusal,
+    Resident,
+    check_form,
+    check_origin,
+    check_rate,
+    field,
+    form_of,
+    keep,
+    resident,
+)
+from api.state import runtime
 from api.templating import page
 from bot.commands import COMMANDS
 from bot.errors import Invalid
@@ -40,10 +49,6 @@ from store.crypto import Vault
 from store.rooms import Shown
 
 CHANNEL = ("webchat", "main")
-COOKIE = "loa_chat"
-COOKIE_LIFE = timedelta(days=400)
-"""As long as browsers keep a cookie at most (RFC 6265bis, 5.5)."""
-COOKIE_SHAPE = re.compile(r"[A-Za-z0-9_-]{43}")
 CLIENT_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
 PAYLOAD = re.compile(r"[A-Za-z0-9_.~-]{1,128}")
 NUMBER = re.compile(r"[0-9]{1,15}")
@@ -51,6 +56,8 @@ NUMBER = re.compile(r"[0-9]{1,15}")
 LONGEST_TEXT = 4_000
 BESIDE_THE_FILE = 100_000
 """Bytes of a request for all that is not the file."""
+MOST_FILES = 4
+"""File fields of the page's form; the first that is filled is sent."""
 FILE_COST = 5
 READ_COST = 0.2
 PING = timedelta(seconds=20)
@@ -61,13 +68,9 @@ ANSWER_WITHIN = timedelta(seconds=1.5)
 """How long a form sent without JavaScript waits for the answer, so that the next page already shows it."""
 
 NOT_HERE = "Không có nhóm chat ở địa chỉ này. Hãy xem lại đường dẫn, hoặc chọn thôn trong danh sách."
-TOO_OLD = "Trang mở quá lâu nên chưa gửi. Hãy bấm gửi lại. Nếu vẫn không được, hãy cho phép trang này dùng cookie."
-FOREIGN = "Yêu cầu không đến từ trang này nên không được nhận."
 TOO_LARGE = "Tệp quá lớn. Mỗi tệp gửi lên tối đa 10 MB."
-UNREADABLE = "Không đọc được nội dung gửi lên. Hãy tải lại trang rồi gửi lại."
 NOTHING_SAID = "Chưa có nội dung. Hãy viết vài chữ hoặc chọn một tệp."
 TOO_LONG = "Tin quá dài: tối đa 4.000 chữ cái. Hãy cắt bớt hoặc chia làm hai tin."
-TOO_OFTEN = "Bạn gửi hơi nhanh. Hãy chờ {} giây rồi gửi lại."
 NO_BUTTON = "Nút này không còn dùng được. Hãy tải lại trang."
 NO_FILE = "Không có tệp này, hoặc tin đã được gỡ."
 TOO_MANY_PAGES = "Đang có quá nhiều người xem. Hãy tải lại trang sau ít phút."
@@ -92,7 +95,7 @@ class Visit:
 
     house: Runtime
     who: Visitor
-    cookie: str
+    resident: Resident
 
     @property
     def place(self) -> Place:
@@ -100,17 +103,7 @@ class Visit:
 
     @property
     def form_token(self) -> str:
-        return self.house.vault.fingerprint("chat form", self.cookie)
-
-
-class Refusal(Exception):
-    """What was asked for is not done; `words` say why and what to do."""
-
-    def __init__(self, status: int, words: str, *, retry_after: int = 0) -> None:
-        super().__init__(words)
-        self.status = status
-        self.words = words
-        self.retry_after = retry_after
+        return self.resident.form_token
 
 
 # ---------------------------------------------------------------- pages
@@ -201,7 +194,7 @@ async def read(request: Request) -> Response:
 
 
 async def _send(request: Request, visit: Visit, form: FormData) -> dict[str, object]:
-    said = Words(_client_id(form), clean(_field(form, "text")), _number(_field(form, "reply_to")), await _file_in(form))
+    said = Words(_client_id(form), clean(field(form, "text")), _number(field(form, "reply_to")), await _file_in(form))
     if not said.text and said.file is None:
         raise Refusal(400, NOTHING_SAID)
     if len(said.text) > LONGEST_TEXT:
@@ -215,7 +208,7 @@ async def _send(request: Request, visit: Visit, form: FormData) -> dict[str, obj
 
 
 async def _press(request: Request, visit: Visit, form: FormData) -> dict[str, object]:
-    message_id, token = _number(_field(form, "message_id")), _field(form, "token")
+    message_id, token = _number(field(form, "message_id")), field(form, "token")
     if message_id is None or not token:
         raise Refusal(400, NO_BUTTON)
     now, press_id = visit.house.clock(), _client_id(form)
@@ -237,7 +230,7 @@ async def _leave(request: Request, visit: Visit, form: FormData) -> dict[str, ob
 
 
 async def _read(request: Request, visit: Visit, form: FormData) -> dict[str, object]:
-    up_to = _number(_field(form, "up_to"))
+    up_to = _number(field(form, "up_to"))
     if up_to is not None and visit.place.is_member:
         now = visit.house.clock()
         if await visit.house.store.write(chat_rooms.looked, visit.who, up_to, now=now):
@@ -326,16 +319,14 @@ async def _done(request: Request, act: Act) -> Response:
     """Check who asks and how often, then do it; answer the page's script in JSON, a plain form with the page."""
     visit, form = None, FormData()
     try:
-        _check_origin(request)
+        check_origin(request)
         _check_size(request)
-        _check_rate(request, act)
+        check_rate(request, _cost(request, act))
         visit = await _visit(request)
         if visit is None:
             raise Refusal(404, NOT_HERE)
-        form = await _form(request)
-        told = request.headers.get("x-loa-token") or _field(form, "form_token")
-        if not hmac.compare_digest(visit.form_token.encode(), told.encode(errors="replace")):
-            raise Refusal(403, TOO_OLD)
+        form = await form_of(request, files=MOST_FILES)
+        check_form(visit.resident, request.headers.get("x-loa-token") or field(form, "form_token"))
         result = await act(request, visit, form)
         if _wants_json(request):
             return JSONResponse(result, headers=PAGE_HEADERS)
@@ -345,25 +336,12 @@ async def _done(request: Request, act: Act) -> Response:
     except Refusal as refusal:
         if _wants_json(request) or visit is None:
             return _refused(refusal.status, refusal.words, retry_after=refusal.retry_after)
-        answer = await _page(request, visit, status=refusal.status, error=refusal.words, typed=_field(form, "text"))
+        answer = await _page(request, visit, status=refusal.status, error=refusal.words, typed=field(form, "text"))
         if refusal.retry_after:
             answer.headers["retry-after"] = str(refusal.retry_after)
         return answer
     finally:
         await form.close()
-
-
-def _check_origin(request: Request) -> None:
-    """A browser says where a request comes from; what says nothing still needs the page's token."""
-    site = request.headers.get("sec-fetch-site")
-    if site is not None:
-        if site != "same-origin":
-            raise Refusal(403, FOREIGN)
-        return
-    origin = request.headers.get("origin")
-    ours = {request.headers.get("host"), urlsplit(runtime(request).settings.public_url).netloc}
-    if origin is not None and (not urlsplit(origin).netloc or urlsplit(origin).netloc not in ours):
-        raise Refusal(403, FOREIGN)
 
 
 def _check_size(request: Request) -> None:
@@ -374,21 +352,10 @@ def _check_size(request: Request) -> None:
         raise Refusal(413, TOO_LARGE)
 
 
-def _check_rate(request: Request, act: Act) -> None:
-    cost = READ_COST if act is _read else FILE_COST if int(request.headers["content-length"]) > BESIDE_THE_FILE else 1
-    cookie = request.cookies.get(COOKIE, "")
-    # Whatever else a stranger sends as its cookie is not kept; without a good one its form is refused anyway.
-    browser = cookie if COOKIE_SHAPE.fullmatch(cookie) else None
-    at = asyncio.get_running_loop().time()
-    if wait := _limits(request).wait(browser, address_of(request), cost, at=at):
-        raise Refusal(429, TOO_OFTEN.format(wait), retry_after=wait)
-
-
-async def _form(request: Request) -> FormData:
-    try:
-        return await request.form(max_files=4, max_fields=10, max_part_size=BESIDE_THE_FILE)
-    except (HTTPException, ValueError, LookupError) as error:  # a broken frame, or letters of an unknown alphabet
-        raise Refusal(400, UNREADABLE) from error
+def _cost(request: Request, act: Act) -> float:
+    if act is _read:
+        return READ_COST
+    return FILE_COST if int(request.headers["content-length"]) > BESIDE_THE_FILE else 1
 
 
 async def _file_in(form: FormData) -> chat_files.Sent | None:
@@ -411,15 +378,12 @@ async def _visit(request: Request) -> Visit | None:
     channel = house.channels.get(CHANNEL)
     if channel is None:
         return None
-    cookie = request.cookies.get(COOKIE, "")
-    if not COOKIE_SHAPE.fullmatch(cookie):
-        cookie = token_urlsafe(32)
-    sender_id = house.vault.fingerprint("webchat", cookie)
+    who = resident(request)
     is_private = request.scope["path"].split("/")[3:4] == ["private"]
     kind = ChatKind.PRIVATE if is_private else ChatKind.GROUP
     code = request.path_params["code"]
-    place = await house.store.read(chat_rooms.look, house.vault, channel.id, code, kind, sender_id)
-    return Visit(house, Visitor(house.vault, channel, place, sender_id), cookie) if place else None
+    place = await house.store.read(chat_rooms.look, house.vault, channel.id, code, kind, who.sender_id)
+    return Visit(house, Visitor(house.vault, channel, place, who.sender_id), who) if place else None
 
 
 async def _page(request: Request, visit: Visit, *, status: int = 200, error: str = "", typed: str = "") -> Response:
@@ -448,7 +412,8 @@ async def _page(request: Request, visit: Visit, *, status: int = 200, error: str
         base=place.base,
         longest=LONGEST_TEXT,
     )
-    _keep(request, response, visit.cookie)
+    response.headers.update(PAGE_HEADERS)
+    keep(response, request, visit.resident)
     return response
 
 
@@ -492,19 +457,6 @@ async def _answered(request: Request, visit: Visit) -> None:
                     await changed.wait()
 
 
-def _keep(request: Request, response: Response, cookie: str) -> None:
-    response.headers.update(PAGE_HEADERS)
-    response.set_cookie(
-        COOKIE,
-        cookie,
-        max_age=int(COOKIE_LIFE.total_seconds()),
-        path="/chat",
-        secure=request.url.scheme == "https",
-        httponly=True,
-        samesite="lax",
-    )
-
-
 def _refused(status: int, words: str, *, retry_after: int = 0) -> Response:
     headers = {**PAGE_HEADERS, **({"retry-after": str(retry_after)} if retry_after else {})}
     return JSONResponse({"error": words}, status, headers=headers)
@@ -515,14 +467,9 @@ def _fragment(request: Request, visit: Visit, shown: Shown, *, viewer: int | Non
     return {"id": shown.id, "html": html}
 
 
-def _field(form: FormData, name: str) -> str:
-    value = form.get(name)
-    return value if isinstance(value, str) else ""
-
-
 def _client_id(form: FormData) -> str:
     """The browser's own id of what it sends; a fresh one when it has none."""
-    told = _field(form, "id")
+    told = field(form, "id")
     return told if CLIENT_ID.fullmatch(told) else token_hex(8)
 
 
@@ -551,14 +498,6 @@ def _watcher(request: Request) -> Watcher:
         state.webchat_watcher = Watcher(runtime(request))
     watcher: Watcher = state.webchat_watcher
     return watcher
-
-
-def _limits(request: Request) -> Limits:
-    state = request.app.state
-    if not hasattr(state, "webchat_limits"):
-        state.webchat_limits = Limits()
-    limits: Limits = state.webchat_limits
-    return limits
 
 
 def _room_routes(base: str) -> list[Route]:

@@ -5,7 +5,7 @@ from importlib import import_module
 
 from bench import report
 
-NAMES = ("broadcast", "legal", "intake", "writes", "presses", "pages", "start")
+NAMES = ("broadcast", "legal", "relay", "intake", "writes", "presses", "pages", "start")
 
 
 def main(wanted: list[str]) -> int:

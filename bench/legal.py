@@ -37,11 +37,12 @@ async def _one(groups: int) -> dict[str, Any]:
         found = house.furnish(Path(folder), api=told["base_url"], groups=groups)
         async with open_runtime(found.settings) as runtime:
             await house.sent(runtime, await house.publish(runtime, found))
-        return await asyncio.to_thread(_stats, f"{told['url']}/_stub/stats?bot=1")
+        return await asyncio.to_thread(stats_of, told["url"])
 
 
-def _stats(url: str) -> dict[str, Any]:
-    request = urllib.request.Request(url.partition("?")[0], b'{"bot": 1}', {"Content-Type": "application/json"})  # noqa: S310 - this machine
+def stats_of(stub: str) -> dict[str, Any]:
+    """What the stub at this address saw of the first bot."""
+    request = urllib.request.Request(f"{stub}/_stub/stats", b'{"bot": 1}', {"Content-Type": "application/json"})  # noqa: S310 - this machine
     with urllib.request.urlopen(request) as answer:  # noqa: S310 - the same
         found: dict[str, Any] = json.load(answer)
         return found

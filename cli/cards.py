@@ -1,7 +1,7 @@
-"""`loa cards`: a printable sheet of household cards. One file, no script, nothing from another host."""
+"""`loa cards`: household cards on A4 sheets, as a PDF file to print and cut."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from sqlmodel import Session
@@ -13,10 +13,13 @@ from cli.say import Trouble, reason, say
 from cli.user import unit_of
 from store.tables import UnitKind
 
+if TYPE_CHECKING:
+    from pictures import CardWords
+
 
 def cards(
     village: Annotated[str, typer.Argument(metavar="VILLAGE", help="Mã hoặc tên thôn, bản")],
-    out: Annotated[Path, typer.Option(help="Tệp HTML để mở bằng trình duyệt rồi in")],
+    out: Annotated[Path, typer.Option(help="Tệp PDF để in")],
 ) -> None:
     """Làm tờ in thẻ QR của các hộ trong một thôn, bản. (A printable sheet of household cards.)"""
     found = opening.settings()
@@ -25,17 +28,19 @@ def cards(
             "Chưa có địa chỉ công khai nên mã QR không mở được ở điện thoại của người dân. "
             "Hãy đặt LOA_PUBLIC_URL (https://…), rồi chạy lại."
         )
-    name, made, page = opening.read(found, _sheet, opening.house(found), village)
+    from pictures import cards_pdf
+
+    name, made = opening.read(found, _cards, opening.house(found), village)
     try:
-        out.write_text(page, "utf-8")
+        out.write_bytes(cards_pdf(name, made))
     except OSError as error:
         raise Trouble(f"Không ghi được tệp {out}: {reason(error)}.") from error
-    say(f"Đã làm {made} thẻ của {name}: {out}. Mở bằng trình duyệt rồi in trên giấy A4.")
+    say(f"Đã làm {len(made)} thẻ của {name}: {out}. In trên giấy A4, cắt theo đường nét đứt.")
 
 
-def _sheet(session: Session, house: House, village: str) -> tuple[str, int, str]:
-    """The village's name, how many cards, and the page to print. Labels are for the head alone."""
-    from api.cardsheet import cards_of, standalone
+def _cards(session: Session, house: House, village: str) -> "tuple[str, list[CardWords]]":
+    """The village's name and its cards. Labels are for the head alone."""
+    from api.cardsheet import cards_of
 
     place = unit_of(session, village)
     if place.kind is not UnitKind.VILLAGE:
@@ -43,4 +48,4 @@ def _sheet(session: Session, house: House, village: str) -> tuple[str, int, str]
     made = cards_of(session, house, place, with_labels=False)
     if not made:
         raise Conflict(f"{place.name} chưa có sổ hộ. Nhập sổ bằng `loa import households` trước.")
-    return place.name, len(made), standalone(house, place.name, made)
+    return place.name, made

@@ -14,9 +14,9 @@ from typing import Annotated
 import typer
 from filelock import FileLock, Timeout
 from pydantic import SecretStr
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
-from bot import people, register
+from bot import people, register, relays
 from bot.house import House
 from bot.settings import Settings
 from cli import opening, serve
@@ -60,6 +60,10 @@ OTHERS = (
     ("Quản trị hệ thống", "quantri", RoleName.ADMIN),
     ("Người xem số liệu", "xemsolieu", RoleName.VIEWER),
 )
+RELAY = "khe-vau"
+"""The village that keeps to the Zalo group it has: notices are carried there by hand."""
+RELAY_GROUP, RELAY_MEMBERS = "Bản Khe Vầu mình", 64
+BACKUP = ("Tổ công nghệ số bản Khe Vầu", "tocongnghe")
 LANDMARKS = (
     "gần điểm trường",
     "đầu đường vào",
@@ -132,7 +136,9 @@ def demo_settings(kept: Kept, file: Path, port: int) -> Settings:
 def welcome(address: str, password: str, folder: Path, *, is_new: bool, bearer: str) -> str:
     """What the terminal says once the commune can be looked at."""
     heads = ", ".join(_username(village) for village in VILLAGES)
-    people_lines = [f"    {username:<12}{name}" for name, username, _ in (*OFFICE, *OTHERS)]
+    people_lines = [
+        f"    {username:<12}{name}" for name, username in (*(known[:2] for known in (*OFFICE, *OTHERS)), BACKUP)
+    ]
     lines = [
         f"Loa Bản đang chạy: {address}" + ("" if is_new else "  (giữ dữ liệu của lần trước)"),
         "",
@@ -220,6 +226,9 @@ async def load_once(found: Settings, password: str) -> bool:
     store = open_store(found.database_url, owner=True)
     try:
         if await store.read(_is_loaded):
+            if await store.read(_wants_relay, found.adapters):  # a demo of an earlier release
+                password_hash = await asyncio.to_thread(_hashed, password)
+                await store.write(add_relay, opening.house(found), password_hash, found.adapters, now=opening.now())
             return False
         # Before the transaction: hashing takes a while on purpose. One for all, as the password is.
         password_hash = await asyncio.to_thread(_hashed, password)
@@ -272,6 +281,46 @@ def load(session: Session, house: House, password_hash: str, adapters: Sequence[
         if (channel.adapter, channel.name) == ("webchat", channels.MAIN):
             for village in VILLAGES:
                 rooms.ensure_group(session, house.vault, channel.id, units[village.code], now=now)
+
+    if relays.RELAY in adapters:
+        add_relay(session, house, password_hash, adapters, now=now)
+
+
+def _wants_relay(session: Session, adapters: Sequence[str]) -> bool:
+    """Whether the village was never set up: one that was closed by hand stays so."""
+    known = session.exec(select(Person.id).where(Person.username == BACKUP[1])).first()
+    village = session.exec(select(Unit.id).where(Unit.code == RELAY, col(Unit.valid_to).is_(None))).first()
+    head = session.exec(select(Person.id).where(Person.username == RELAY.replace("-", ""), Person.is_active)).first()
+    return relays.RELAY in adapters and known is None and village is not None and head is not None
+
+
+def add_relay(session: Session, house: House, password_hash: str, adapters: Sequence[str], *, now: datetime) -> None:
+    """One village keeps its own Zalo group. Its head and a helper carry notices there; their phones are linked already.
+
+    Nobody of the demo has a telephone number: whatever we made up could be somebody's.
+    """
+    from api.auth import phone_session
+
+    channels.ensure(session, adapters, now=now)
+    village = session.exec(select(Unit).where(Unit.code == RELAY)).one()
+    _person(session, *BACKUP, password_hash, RoleName.HELPER, village, now=now)
+    carrier, backup = [
+        session.exec(select(Person.id).where(Person.username == username)).one()
+        for username in (RELAY.replace("-", ""), BACKUP[1])
+    ]
+    relays.put(
+        session,
+        house,
+        None,
+        village,
+        title=RELAY_GROUP,
+        members=RELAY_MEMBERS,
+        carrier_id=carrier,
+        backup_id=backup,
+        now=now,
+    )
+    for person_id in (carrier, backup):
+        phone_session(session, house.vault, person_id or 0, now=now)
 
 
 def households_of(village: DemoVillage, unit_id: int, house: House) -> list[dict[str, object]]:

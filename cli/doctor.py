@@ -76,6 +76,7 @@ async def _of_database(found: Settings, *, recount: bool) -> AsyncIterator[Findi
 async def _inside(found: Settings, store: Store, *, recount: bool) -> list[Finding]:
     findings = [await examine.writes(found, store), examine.service(found)]
     findings += await store.read(examine.registers)
+    findings += await store.read(examine.carried_by_hand, opening.now())
     findings += await store.read(examine.work_left, opening.now())
     findings += await reachable.channels(found, store)
     if store.dialect != "sqlite":  # the clock of an SQLite database is this machine's own

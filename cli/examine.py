@@ -9,8 +9,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
+from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, delete, exists, func, select, text
 
+from bot import relays
 from bot.settings import Settings
 from cli import opening
 from cli.findings import Finding, broken, ok, warning
@@ -19,6 +21,7 @@ from store.opening import file_of, parsed_url
 from store.store import Store
 from store.tables import (
     Attempt,
+    Channel,
     Chat,
     ChatKind,
     EventState,
@@ -39,6 +42,8 @@ PATIENCE = timedelta(minutes=10)
 """How long a row may wait before somebody should ask why."""
 MOST_NAMED = 5
 RECOUNTED_AT_ONCE = 200
+OUR_ROOMS = "webchat"
+Other = aliased(Channel)
 
 
 def files(found: Settings) -> list[Finding]:
@@ -138,7 +143,12 @@ def registers(session: Session) -> list[Finding]:
     if not count:
         return [warning("Thôn, bản", "chưa có thôn, bản nào", "Nhập danh sách: `loa import villages TỆP.csv`.")]
     has_group = exists().where(
-        col(Chat.unit_id) == Unit.id, col(Chat.kind) == ChatKind.GROUP, col(Chat.standing) != Standing.GONE
+        col(Chat.unit_id) == Unit.id,
+        col(Chat.kind) == ChatKind.GROUP,
+        col(Chat.standing) != Standing.GONE,
+        col(Channel.id) == Chat.channel_id,
+        # Every village has a room of our own by itself; whether anybody is in it is another matter.
+        (col(Channel.adapter) != OUR_ROOMS) | ~exists(select(Other.id).where(Other.adapter != OUR_ROOMS)),
     )
     has_register = exists().where(col(Household.unit_id) == Unit.id, col(Household.closed_at).is_(None))
     without_group = session.exec(villages.where(~has_group)).all()
@@ -149,7 +159,7 @@ def registers(session: Session) -> list[Finding]:
             warning(
                 "Nhóm của thôn, bản",
                 f"{len(without_group)} nơi chưa nối nhóm nào: {_names(without_group)}",
-                "Thêm bot vào nhóm rồi gõ /dangky kèm mã do trưởng thôn, bản hoặc cán bộ lấy.",
+                "Ghi nhóm Zalo có sẵn bằng `loa relay set`; hoặc thêm bot vào nhóm rồi gõ /dangky kèm mã.",
             )
         )
     if without_register:
@@ -161,6 +171,36 @@ def registers(session: Session) -> list[Finding]:
             )
         )
     return findings
+
+
+def carried_by_hand(session: Session, now: datetime) -> list[Finding]:
+    """Groups that a person carries to: whether there is one, and whether we can give that person anything."""
+    villages = select(Unit).where(Unit.kind == UnitKind.VILLAGE, col(Unit.valid_to).is_(None)).order_by(Unit.path)
+    lines = [
+        (village, line) for village in session.exec(villages).all() for line in relays.of_village(session, village)
+    ]
+    if not lines:
+        return []
+    alone = [village for village, line in lines if line.carrier_id is None]
+    unreached = [village for village, line in lines if line.carrier_id and not line.reachable]
+    findings = []
+    if alone:
+        findings.append(
+            warning(
+                "Chuyển tay",
+                f"{len(alone)} nhóm không có người chuyển: {_names(alone)}",
+                "Chọn người ở trang của thôn, bản, hoặc `loa relay set`. Tới lúc đó việc dồn về xã.",
+            )
+        )
+    if unreached:
+        findings.append(
+            warning(
+                "Chuyển tay",
+                f"{len(unreached)} nhóm mà máy không nhắn được cho người chuyển: {_names(unreached)}",
+                "Chạy `loa user link TÊN`; người đó mở trang /truong trên điện thoại rồi gõ mã.",
+            )
+        )
+    return findings or [ok("Chuyển tay", f"{len(lines)} nhóm, đều có người chuyển mà máy nhắn tới được")]
 
 
 def work_left(session: Session, now: datetime) -> list[Finding]:

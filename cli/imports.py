@@ -44,7 +44,7 @@ def villages(
     """Nhập thôn, bản. Cột: Tên thôn bản (bắt buộc), Mã. Nhập lại thì cập nhật theo mã. (Villages of a commune.)"""
     found = opening.settings()
     vault = Vault(found.secret_key)
-    sheet = _sheet(file)
+    sheet = sheet_of(file)
     if dry_run and commune_name:
         raise Trouble("--dry-run chỉ dùng được khi xã đã có trong hệ thống.")
     work = opening.read if dry_run else opening.write
@@ -54,7 +54,7 @@ def villages(
         )
     except _BadRows as bad:
         result = bad.result
-    _report(sheet, result, "thôn, bản", errors=errors, dry=dry_run, json=json)
+    report(sheet, result, "thôn, bản", errors=errors, dry=dry_run, json=json)
 
 
 @app.command("households")
@@ -71,13 +71,14 @@ def households(
     Nhập lại thì cập nhật theo số hộ; cột nào không có trong tệp thì giữ nguyên.
     """
     found = opening.settings()
-    sheet = _sheet(file)
+    sheet = sheet_of(file)
     work = opening.read if dry_run else opening.write
     result = work(found, _households, Vault(found.secret_key), sheet, village, now=opening.now(), dry=dry_run)
-    _report(sheet, result, "hộ", errors=errors, dry=dry_run, json=json)
+    report(sheet, result, "hộ", errors=errors, dry=dry_run, json=json)
 
 
-def _sheet(file: Path) -> Sheet:
+def sheet_of(file: Path) -> Sheet:
+    """Raises Trouble for a file that cannot be read, Invalid for one that is no table."""
     try:
         data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
     except OSError as error:
@@ -177,7 +178,7 @@ def _households(
     )
 
 
-def _report(sheet: Sheet, result: Imported[Any], what: str, *, errors: Path | None, dry: bool, json: bool) -> None:
+def report(sheet: Sheet, result: Imported[Any], what: str, *, errors: Path | None, dry: bool, json: bool) -> None:
     """Say what happened. Exit code 1 when a row must be mended."""
     checked = result.checked
     if errors is not None and checked.complaints:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from cli import cards, channel, demo, doctor, imports, migrate, notice, opening, serve, user
+from cli import cards, channel, demo, doctor, imports, migrate, notice, opening, relay, serve, user
 from cli.say import Trouble, trouble
 
 
@@ -56,6 +56,7 @@ app.command("cards")(cards.cards)
 app.add_typer(notice.app, name="notice")
 app.add_typer(channel.app, name="channel")
 app.add_typer(user.app, name="user")
+app.add_typer(relay.app, name="relay")
 app.add_typer(imports.app, name="import")
 
 

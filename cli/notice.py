@@ -11,7 +11,7 @@ import typer
 from sqlmodel import Session, col, select
 
 from adapters.text import joined
-from bot import notices, reach, texts
+from bot import notices, reach, relays, texts
 from bot.errors import Conflict, Invalid, NotFound
 from bot.face import Preview
 from bot.house import House
@@ -23,6 +23,9 @@ from cli import opening
 from cli.say import Trouble, confirmed, reason, say, say_json, table
 from cli.user import person_of
 from store.tables import Notice, NoticeKind, NoticeState, Person, Role, RoleName, Wanted
+
+BY_HAND = ("Đã giao", "Đã chuyển", "Lượt mở")
+"""Columns where a group is reached by hand; "Đã gửi" counts what was carried too."""
 
 app = typer.Typer(no_args_is_help=True, help="Gửi thông báo, xem thông báo đã tới đâu. (Notices and their reach.)")
 
@@ -159,7 +162,7 @@ def _shown(previews: list[Preview], count: int) -> str:
         return f"Chưa nhóm nào trong {count} thôn, bản này được nối: thông báo sẽ không tới nhóm nào."
     lines = []
     for preview in previews:
-        lines.append(f"──── {preview.adapter} ────")
+        lines.append(f"──── {'chuyển tay' if preview.adapter == relays.RELAY else preview.adapter} ────")
         for message in preview.messages:
             lines += [joined(message.text)] if message.text else []
             lines += [f"[tệp {message.file.name}]"] if message.file else []
@@ -183,49 +186,33 @@ def _reach(session: Session, code: str) -> tuple[NoticeState, dict[int, str], No
 
 def _table(figures: NoticeReach) -> str:
     """The columns that fit a terminal; the rest is in --csv and --json."""
-    header = ("Thôn, bản", "Nhóm", "Đã gửi", "Hỏng", "Chưa rõ", "Đã xem", "Đã nắm")
+    hands = bool(figures.total.in_hand)
+    header = ("Thôn, bản", "Nhóm", "Đã gửi", *(BY_HAND if hands else ()), "Hỏng", "Chưa rõ", "Đã xem", "Đã nắm")
     rows = [
         (
             line.name,
             line.chats,
             line.sent,
+            *((line.given, line.carried, _told(line.opens)) if hands else ()),
             line.failed,
             line.unknown,
-            texts.NOT_MEASURABLE if line.seen is None else line.seen,
+            _told(line.seen),
             line.words,
         )
         for line in (*figures.villages, figures.total)
     ]
-    problems = [
-        f"  {problem.chat_title}: {texts.failure(problem.error)}"
-        for line in figures.villages
-        for problem in line.problems
-    ]
+    problems = [f"  {problem.chat_title}: {problem.words}" for line in figures.villages for problem in line.problems]
     return "\n".join([table(header, rows), *(["", "Chưa tới:", *problems] if problems else [])])
 
 
-def _as_json(code: str, state: NoticeState, codes: dict[int, str], figures: NoticeReach) -> object:
-    from api.reach import ReachOut, figures_of
+def _told(count: int | None) -> object:
+    return texts.NOT_MEASURABLE if count is None else count
 
-    return ReachOut.model_validate(
-        {
-            "code": code.strip().upper(),
-            "state": state,
-            "total": figures_of(figures.total),
-            "villages": [
-                {
-                    "code": codes[line.unit_id],
-                    "name": line.name,
-                    "failures": [
-                        {"chat": p.chat_title, "state": p.state, "error": p.error, "reason": texts.failure(p.error)}
-                        for p in line.problems
-                    ],
-                    **figures_of(line),
-                }
-                for line in figures.villages
-            ],
-        }
-    ).model_dump(mode="json")
+
+def _as_json(code: str, state: NoticeState, codes: dict[int, str], figures: NoticeReach) -> object:
+    from api.reach import reach_out
+
+    return reach_out(code, state, codes, figures).model_dump(mode="json")
 
 
 def _nothing(session: Session) -> None:

@@ -10,6 +10,7 @@ from sqlmodel import Session, func, select
 
 from adapters.contract import (
     AdapterBroken,
+    Can,
     NotSent,
     OutcomeUnknown,
     RegistersItself,
@@ -77,7 +78,9 @@ async def _channel(found: Settings, store: Store, channel: Known) -> list[Findin
         settings = messengers.settings_of(found, channel)
         async with messengers.opened(found, store, channel, settings) as adapter:
             if not isinstance(adapter, RegistersItself):
-                return findings or [ok(subject, "nằm ngay trong dịch vụ này")]
+                by_hand = Can.HANDS_OVER in adapter.can
+                words = "do người chuyển tay, không cần máy chủ nào" if by_hand else "nằm ngay trong dịch vụ này"
+                return findings or [ok(subject, words)]
             proxy = _proxy(settings)
             try:
                 async with asyncio.timeout(PATIENCE):

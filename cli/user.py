@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from sqlmodel import Session, col, func, select
 
-from bot import people, texts
+from bot import people, phones, texts
 from bot.errors import Conflict, Invalid, NotFound
 from bot.house import House
 from bot.settings import Settings
@@ -30,6 +30,7 @@ def add(
     generate: Annotated[
         bool, typer.Option("--generate", help="Tự tạo mật khẩu và in ra một lần; không có thì hỏi mật khẩu")
     ] = False,
+    phone: Annotated[str, typer.Option(help="Số điện thoại, để cán bộ gọi khi có tin chưa chuyển")] = "",
 ) -> None:
     """Thêm người và giao nhiệm vụ; người đã có thì giao thêm. (Add a person with a role over a unit.)"""
     found = opening.settings()
@@ -42,7 +43,9 @@ def add(
             if generate
             else typer.prompt("Mật khẩu", hide_input=True, confirmation_prompt=True)
         )
-    person_id, is_new, place = opening.write(found, _add, name, username, _hash(plain), role, unit, now=opening.now())
+    person_id, is_new, place = opening.write(
+        found, _add, opening.house(found), name, username, _hash(plain), role, unit, phone, now=opening.now()
+    )
     say(f"{'Đã thêm' if is_new else 'Đã giao thêm việc cho'} {name}: {texts.ROLES[role]}, {place}. Mã số: {person_id}.")
     if generate and plain:
         say(f"Tên đăng nhập: {username.strip().lower()}\nMật khẩu (chỉ hiện một lần): {plain}")
@@ -52,12 +55,13 @@ def add(
 
 @app.command("link")
 def link(user: Who) -> None:
-    """In mã dùng một lần để nối tài khoản nhắn tin với người này. (A one-time code that ties an account.)"""
+    """In mã dùng một lần để nối điện thoại hoặc tài khoản nhắn tin với người này. (A one-time code that ties them.)"""
     found = opening.settings()
     code, name = opening.write(found, _link, opening.house(found), user, now=opening.now())
     say(
         f"Mã của {name}: {code}\n"
-        f"Người đó mở chat riêng với Loa và gõ:  /lienket {code}\n"
+        f"Trên điện thoại: người đó mở trang {found.public_url or '(địa chỉ của dịch vụ)'}/truong rồi gõ mã.\n"
+        f"Hoặc mở chat riêng với Loa và gõ:  /lienket {code}\n"
         f"Mã dùng một lần, có hiệu lực {people.LINK_CODE_LIFE.days} ngày. Chỉ đưa tận tay hoặc đọc qua điện thoại."
     )
 
@@ -72,6 +76,17 @@ def handover(
     moved, old, new = opening.write(found, _handover, leaving, coming, now=opening.now())
     say(f"Đã chuyển {moved} việc từ {old} sang {new}. {old} không còn đăng nhập và nhắn lệnh được nữa.")
     say(f"Nếu {new} chưa nối tài khoản nhắn tin: chạy `loa user link {coming}`.")
+
+
+@app.command("phone")
+def phone(
+    user: Who,
+    number: Annotated[str, typer.Argument(help="Số điện thoại; '' là bỏ số đang ghi")],
+) -> None:
+    """Ghi số điện thoại, để cán bộ gọi khi có tin chưa chuyển. (The number that officials call.)"""
+    found = opening.settings()
+    name, kept = opening.write(found, _phone, opening.house(found), user, number, now=opening.now())
+    say(f"Đã ghi số của {name}." if kept else f"Đã bỏ số điện thoại của {name}.")
 
 
 @app.command("token")
@@ -128,7 +143,16 @@ def _hash(plain: str) -> str:
 
 
 def _add(
-    session: Session, name: str, username: str, password_hash: str, role: RoleName, unit: str, *, now: datetime
+    session: Session,
+    house: House,
+    name: str,
+    username: str,
+    password_hash: str,
+    role: RoleName,
+    unit: str,
+    phone: str,
+    *,
+    now: datetime,
 ) -> tuple[int, bool, str]:
     place = unit_of(session, unit)
     known = (
@@ -140,6 +164,8 @@ def _add(
     if known is None:
         person.password_hash = password_hash
     people.grant(session, person, role, place, by=None, now=now)
+    if phone:
+        phones.put(session, house, person, phone, by=None, now=now)
     return person.id or 0, known is None, place.name
 
 
@@ -153,6 +179,11 @@ def _link(session: Session, house: House, user: str, *, now: datetime) -> tuple[
 def _handover(session: Session, leaving: str, coming: str, *, now: datetime) -> tuple[int, str, str]:
     old, new = person_of(session, leaving), person_of(session, coming)
     return people.handover(session, None, old, new, now=now), old.name, new.name
+
+
+def _phone(session: Session, house: House, user: str, number: str, *, now: datetime) -> tuple[str, str]:
+    person = person_of(session, user)
+    return person.name, phones.put(session, house, person, number, by=None, now=now)
 
 
 def _token(session: Session, house: House, user: str, name: str, *, now: datetime) -> str:

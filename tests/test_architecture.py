@@ -15,7 +15,7 @@ from pydantic import AliasChoices
 from pydantic_settings import BaseSettings
 
 ROOT = Path(__file__).parent.parent
-OURS = ("adapters", "api", "bot", "cli", "scheduler", "store")
+OURS = ("adapters", "api", "bot", "cli", "pictures", "scheduler", "store")
 VENDORS = sorted(folder.name for folder in (ROOT / "adapters").iterdir() if any(folder.glob("*.py")))
 OPEN_TO_VENDORS = {"adapters.contract", "adapters.http", "adapters.text"}
 

@@ -1,6 +1,6 @@
 """The working pages of the console: light, in Vietnamese, complete without JavaScript."""
 
-from api.console import compose, live, me, notices, overview, people, signin, system, villages
+from api.console import cards, compose, live, me, notices, overview, people, signin, system, villages
 
 routes = [
     *signin.routes,
@@ -9,6 +9,7 @@ routes = [
     *notices.routes,
     *live.routes,
     *villages.routes,
+    *cards.routes,
     *people.routes,
     *me.routes,
     *system.routes,

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, func, select
 from starlette.datastructures import FormData
 from starlette.requests import Request
@@ -19,14 +20,27 @@ from api.reach import csv_answer, reach_seen
 from api.reads import NoticeLine, VillageLine, notice_lines, village_lines, villages_of, visible_notice
 from api.state import runtime
 from api.templating import page
-from bot import notices, unknowns
+from bot import corrections, notices, unknowns
 from bot.errors import Invalid, NotFound
 from bot.face import Preview
 from bot.house import House
-from bot.permissions import NOT_FOUND, Actor, Duty
+from bot.permissions import NOT_FOUND, Actor, Duty, village_for
 from bot.reach import NoticeReach, csv_rows, of_notice
+from bot.relays import RELAY
 from store import files
-from store.tables import Attachment, Chat, ChatKind, Notice, NoticeState, Outbox, Person, State, Unit
+from store.tables import (
+    Attachment,
+    Channel,
+    Chat,
+    ChatKind,
+    Notice,
+    NoticeState,
+    Outbox,
+    Person,
+    RelayGroup,
+    State,
+    Unit,
+)
 
 PAGE = 20
 TABS: Mapping[str, tuple[str, tuple[NoticeState, ...]]] = {
@@ -70,6 +84,17 @@ class People:
 
 
 @dataclass(frozen=True, slots=True)
+class ByHand:
+    """A group that a person carries the notice to."""
+
+    village: str
+    group: str
+    carrier: str
+    """'' when nobody is named."""
+    backup: str
+
+
+@dataclass(frozen=True, slots=True)
 class Unreleased:
     """A notice that is not out, exactly as it would be posted."""
 
@@ -79,6 +104,12 @@ class Unreleased:
     previews: tuple[Preview, ...]
     villages: tuple[VillageLine, ...]
     groups: int
+    """That we write to ourselves."""
+    by_hand: tuple[ByHand, ...]
+    pieces: int
+    """Texts that each carrier forwards."""
+    without: tuple[str, ...]
+    """Villages in which nobody is reached."""
     households: int
     files: tuple[Attachment, ...]
     pictures: Mapping[int, str]
@@ -100,7 +131,7 @@ class Released:
     codes: Mapping[int, str]
     """Of villages by id."""
     registers: frozenset[int]
-    """Villages whose missing households the reader may see."""
+    """Villages in which the reader ticks households: by the register, or calling at houses."""
     files: tuple[Attachment, ...]
     queued: int
     may_stop: bool
@@ -137,6 +168,7 @@ def _unreleased(session: Session, house: House, actor: Actor, code: str, now: da
     place = session.get_one(Unit, notice.unit_id)
     villages = village_lines(session, villages_of(session, actor, notice))
     previews = notices.previews(session, house, notice, now=now)
+    groups, by_hand, reached = _meant_for(session, notice, {v.id: v.name for v in villages})
     attached_files = notices.attachments_of(session, notice)
     is_mine = notice.author_id == actor.person_id
     approves = actor.may(Duty.APPROVE, place)
@@ -146,7 +178,10 @@ def _unreleased(session: Session, house: House, actor: Actor, code: str, now: da
         people=_people(session, notice),
         previews=tuple(previews),
         villages=tuple(villages),
-        groups=_groups(session, notice, [v.id for v in villages]),
+        groups=groups,
+        by_hand=tuple(by_hand),
+        pieces=max((len(_texts(shown)) for shown in previews if shown.adapter == RELAY), default=0),
+        without=tuple(v.name for v in villages if v.id not in reached),
         households=sum(v.households for v in villages),
         files=tuple(attached_files),
         pictures=_pictures(session, notice, previews, attached_files),
@@ -176,7 +211,6 @@ def _released(session: Session, actor: Actor, code: str) -> Released:
     notice = visible_notice(session, actor, code)
     if notice.published_at is None:
         raise NotFound(NOT_FOUND)
-    place = session.get_one(Unit, notice.unit_id)
     villages = villages_of(session, actor, notice)
     open_rows = select(func.count()).where(
         Outbox.notice_id == notice.id, col(Outbox.state).in_((State.QUEUED, State.LEASED, State.SENDING))
@@ -187,10 +221,10 @@ def _released(session: Session, actor: Actor, code: str) -> Released:
         people=_people(session, notice),
         reach=of_notice(session, notice, villages),
         codes={v.id or 0: v.code for v in villages},
-        registers=frozenset(v.id or 0 for v in villages if actor.may(Duty.REGISTER, v)),
+        registers=frozenset(v.id or 0 for v in villages if actor.may(Duty.REGISTER, v) or actor.may(Duty.VISIT, v)),
         files=tuple(notices.attachments_of(session, notice)),
         queued=session.exec(open_rows).one(),
-        may_stop=notice.author_id == actor.person_id or actor.may(Duty.APPROVE, place),
+        may_stop=corrections.may_change(session, actor, notice),
         mark=mark_of(session, notice.id or 0),
     )
 
@@ -200,10 +234,31 @@ def _people(session: Session, notice: Notice) -> People:
     return People(session.get_one(Person, notice.author_id).name, approver.name if approver else None)
 
 
-def _groups(session: Session, notice: Notice, unit_ids: list[int]) -> int:
+def _texts(shown: Preview) -> list[object]:
+    return [message for message in shown.messages if message.file is None]
+
+
+def _meant_for(
+    session: Session, notice: Notice, villages: Mapping[int, str]
+) -> tuple[int, list[ByHand], frozenset[int]]:
+    """How many groups we write to ourselves, those that people carry to, and the villages that have either."""
     audience = col(Chat.audience_id).is_(None) if notice.audience_id is None else Chat.audience_id == notice.audience_id
-    groups = select(func.count()).where(Chat.kind == ChatKind.GROUP, col(Chat.unit_id).in_(unit_ids), audience)
-    return session.exec(groups).one()
+    carrier, backup = aliased(Person), aliased(Person)
+    rows = session.exec(
+        select(Chat, Channel.hands_over, carrier.name, backup.name)
+        .join(Channel, col(Channel.id) == Chat.channel_id)
+        .outerjoin(RelayGroup, col(RelayGroup.chat_id) == Chat.id)
+        .outerjoin(carrier, col(carrier.id) == RelayGroup.carrier_id)
+        .outerjoin(backup, col(backup.id) == RelayGroup.backup_id)
+        .where(Chat.kind == ChatKind.GROUP, col(Chat.unit_id).in_(list(villages)), audience)
+        .order_by(col(Chat.unit_id), col(Chat.id))
+    ).all()
+    by_hand = [
+        ByHand(villages[chat.unit_id or 0], chat.title, carries or "", stands_in or "")
+        for chat, hands_over, carries, stands_in in rows
+        if hands_over
+    ]
+    return len(rows) - len(by_hand), by_hand, frozenset(chat.unit_id or 0 for chat, *_ in rows)
 
 
 # ---------------------------------------------------------------- what is done with it
@@ -247,6 +302,24 @@ def _settle(session: Session, house: House, actor: Actor, notice: Notice, form: 
     unknowns.settle(session, actor, notice, int(row), arrived == "yes", now)
 
 
+def _correct(session: Session, house: House, actor: Actor, notice: Notice, form: FormData, now: datetime) -> None:
+    seen, body = str(form.get("revision", "")), str(form.get("body", ""))
+    if not seen.isdecimal() or len(seen) > 9:
+        raise Invalid("Tải lại trang rồi đính chính lại.", "revision")
+    was = notice.revision
+    if not corrections.correct(session, house, actor, notice, body, now=now, seen=int(seen)) and was == int(seen):
+        raise Invalid("Lời mới giống hệt lời đang phát, nên không có gì để đính chính.", "body")
+
+
+def _recall(session: Session, house: House, actor: Actor, notice: Notice, form: FormData, now: datetime) -> None:
+    corrections.recall(session, house, actor, notice, str(form.get("reason", "")), now=now)
+
+
+def _revoke(session: Session, house: House, actor: Actor, notice: Notice, form: FormData, now: datetime) -> None:
+    village = village_for(session, actor, str(form.get("village", "")), Duty.FIGURES)
+    corrections.revoke_link(session, actor, notice, village, now=now)
+
+
 ACTS: Mapping[str, Act] = {
     "submit": _submit,
     "approve": _approve,
@@ -254,6 +327,9 @@ ACTS: Mapping[str, Act] = {
     "cancel": _cancel,
     "resend": _resend,
     "unknown": _settle,
+    "correct": _correct,
+    "recall": _recall,
+    "revoke-link": _revoke,
 }
 
 

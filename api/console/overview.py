@@ -1,4 +1,4 @@
-"""/console/: what waits for me, the last notices, and villages that cannot be reached."""
+"""/console/: what waits for me, whom to call, the last notices, and villages that cannot be reached."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,10 +8,13 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from api.auth import me, signed_in
+from api.auth import form_of, me, signed_in
 from api.reads import RELEASED, NoticeLine, VillageLine, notice_lines, village_lines
 from api.state import runtime
 from api.templating import page
+from bot import errands
+from bot.errands import Overdue
+from bot.house import House
 from bot.permissions import Actor, Duty, villages_for
 from store.tables import Channel, EventState, InboundEvent, Notice, NoticeState, RoleName, Unit
 
@@ -29,6 +32,8 @@ class Waiting:
 @dataclass(frozen=True, slots=True)
 class Overview:
     waiting: tuple[Waiting, ...]
+    to_call: tuple[Overdue, ...]
+    """Nobody of the village carried it: somebody of the commune calls."""
     last: tuple[NoticeLine, ...]
     troubled: tuple[VillageLine, ...]
     groupless: tuple[VillageLine, ...]
@@ -39,15 +44,17 @@ class Overview:
 
 @signed_in
 async def overview(request: Request) -> Response:
-    found = await runtime(request).store.read(_overview, me(request), runtime(request).clock())
+    house = runtime(request)
+    found = await house.store.read(_overview, house.house, me(request), house.clock())
     return page(request, "console/overview.html", o=found)
 
 
-def _overview(session: Session, actor: Actor, now: datetime) -> Overview:
+def _overview(session: Session, house: House, actor: Actor, now: datetime) -> Overview:
     villages = village_lines(session, villages_for(session, actor, Duty.FIGURES))
     is_admin = actor.has(RoleName.ADMIN)
     return Overview(
         waiting=tuple(_waiting(session, actor)),
+        to_call=tuple(errands.overdue(session, house, actor, now=now)),
         last=tuple(notice_lines(session, actor, states=RELEASED, limit=LAST)),
         troubled=tuple(v for v in villages if v.troubled),
         groupless=tuple(v for v in villages if not v.groups and not v.troubled),
@@ -79,8 +86,26 @@ def _waiting(session: Session, actor: Actor) -> list[Waiting]:
     return waiting + [Waiting(code, words[NoticeState(state)]) for code, state in session.exec(mine)]
 
 
+@signed_in
+async def called(request: Request) -> Response:
+    """POST /console/errands/{id}/done: the official called, and it has been carried."""
+    await form_of(request)
+    house = runtime(request)
+    await house.store.write(_called, house.house, me(request), request.path_params["id"], house.clock())
+    house.nudge_sender()
+    return RedirectResponse("/console/", 303)
+
+
+def _called(session: Session, house: House, actor: Actor, outbox_id: int, now: datetime) -> None:
+    errands.done(session, house, actor, outbox_id, at=now, now=now)
+
+
 async def home(request: Request) -> Response:
     return RedirectResponse("/console/", 307)
 
 
-routes = [Route("/console/", overview), Route("/console", home)]
+routes = [
+    Route("/console/", overview),
+    Route("/console", home),
+    Route("/console/errands/{id:int}/done", called, methods=["POST"]),
+]

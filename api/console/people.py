@@ -1,17 +1,18 @@
-"""People below me: their duties, a new code to link an account, handing an office over."""
+"""People below me: their duties and numbers, a new code to link an account, handing an office over."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlmodel import Session, col, func, select
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from api.auth import form_of, me, signed_in
 from api.state import runtime
 from api.templating import page
-from bot import people
+from bot import people, phones
 from bot.errors import Invalid, NotFound
 from bot.house import House
 from bot.permissions import NOT_FOUND, Actor, Duty
@@ -35,6 +36,10 @@ class PersonLine:
     """Chat accounts that are tied to the person."""
     is_mine: bool
     """The reader manages every duty that the person holds."""
+    phone: str
+    """'' when none is known."""
+    may_phone: bool
+    """The reader may read and change the number: who manages the person, or an official of the commune."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +55,11 @@ class Move:
 @signed_in
 async def listed(request: Request) -> Response:
     """GET /console/people"""
-    found = await runtime(request).store.read(_listed, me(request))
+    found = await runtime(request).store.read(_listed, runtime(request).house, me(request))
     return page(request, "console/people.html", people=found, shown=None, code="", handed_to="")
 
 
-def _listed(session: Session, actor: Actor) -> list[PersonLine]:
+def _listed(session: Session, house: House, actor: Actor) -> list[PersonLine]:
     """Persons with a duty below the reader's, and those who hold none now but held one there, as heirs of an office."""
     paths = sorted({*actor.paths(Duty.MANAGE), *actor.paths(Duty.APPROVE)})
     if not paths:
@@ -79,18 +84,25 @@ def _listed(session: Session, actor: Actor) -> list[PersonLine]:
             .group_by(col(Account.person_id))
         ).all()
     )
-    return [
-        PersonLine(
-            person.id or 0,
-            person.name,
-            person.username or "",
-            tuple(Held(role, unit.name) for role, unit in roles.get(person.id or 0, [])),
-            accounts.get(person.id, 0),
-            bool(actor.paths(Duty.MANAGE))
-            and all(actor.may(Duty.MANAGE, unit) for _, unit in roles.get(person.id or 0, [])),
-        )
-        for person in session.exec(select(Person).where(wanted, Person.is_active).order_by(col(Person.name)))
-    ]
+    found = session.exec(select(Person).where(wanted, Person.is_active).order_by(col(Person.name))).all()
+    return [_line(house, actor, person, roles.get(person.id or 0, []), accounts.get(person.id, 0)) for person in found]
+
+
+def _line(
+    house: House, actor: Actor, person: Person, held: Sequence[tuple[RoleName, Unit]], accounts: int
+) -> PersonLine:
+    is_mine = bool(actor.paths(Duty.MANAGE)) and all(actor.may(Duty.MANAGE, unit) for _, unit in held)
+    approves = bool(held) and all(actor.may(Duty.APPROVE, unit) for _, unit in held)
+    return PersonLine(
+        person.id or 0,
+        person.name,
+        person.username or "",
+        tuple(Held(role, unit.name) for role, unit in held),
+        accounts,
+        is_mine,
+        phones.of(house, person) if is_mine or approves else "",
+        is_mine or approves,
+    )
 
 
 def _added_by(session: Session, actor: Actor) -> set[int]:
@@ -113,12 +125,12 @@ async def link_code(request: Request) -> Response:
 def _link_code(
     session: Session, house: House, actor: Actor, person_id: int, now: datetime
 ) -> tuple[list[PersonLine], str]:
-    person = session.get_one(Person, _mine(session, actor, person_id).id)
+    person = session.get_one(Person, _mine(session, house, actor, person_id).id)
     code = people.new_link_code(session, house, person, now=now)
     audit.note(
         session, at=now, person_id=actor.person_id, unit_id=None, action="link code made", subject=f"person:{person_id}"
     )
-    return _listed(session, actor), code
+    return _listed(session, house, actor), code
 
 
 @signed_in
@@ -132,15 +144,15 @@ async def handover(request: Request) -> Response:
         raise Invalid("Chưa chọn người nhận việc.", "to")
     leaving = request.path_params["id"]
     if form.get("sure") != "1":
-        move = await house.store.read(_move, me(request), leaving, int(heir))
+        move = await house.store.read(_move, house.house, me(request), leaving, int(heir))
         return page(request, "console/handover.html", move=move)
-    found, name = await house.store.write(_handover, me(request), leaving, int(heir), house.clock())
+    found, name = await house.store.write(_handover, house.house, me(request), leaving, int(heir), house.clock())
     return page(request, "console/people.html", people=found, shown=None, code="", handed_to=name)
 
 
-def _move(session: Session, actor: Actor, leaving: int, coming: int) -> Move:
+def _move(session: Session, house: House, actor: Actor, leaving: int, coming: int) -> Move:
     # The heir too must be the reader's: an office given to a stranger would be out of everybody's sight.
-    old, new = _mine(session, actor, leaving), _mine(session, actor, coming)
+    old, new = _mine(session, house, actor, leaving), _mine(session, house, actor, coming)
     if leaving == coming:
         raise Invalid("Người nhận phải là người khác.", "to")
     unfinished = select(func.count()).where(
@@ -150,23 +162,43 @@ def _move(session: Session, actor: Actor, leaving: int, coming: int) -> Move:
     return Move(old, new, session.exec(unfinished).one())
 
 
-def _handover(session: Session, actor: Actor, leaving: int, coming: int, now: datetime) -> tuple[list[PersonLine], str]:
-    move = _move(session, actor, leaving, coming)
+def _handover(
+    session: Session, house: House, actor: Actor, leaving: int, coming: int, now: datetime
+) -> tuple[list[PersonLine], str]:
+    move = _move(session, house, actor, leaving, coming)
     heir = session.get_one(Person, coming)
     people.handover(session, actor, session.get_one(Person, leaving), heir, now=now)
-    return _listed(session, actor), move.coming.name
+    return _listed(session, house, actor), move.coming.name
 
 
-def _mine(session: Session, actor: Actor, person_id: int) -> PersonLine:
+def _mine(session: Session, house: House, actor: Actor, person_id: int) -> PersonLine:
     """A person all of whose duties the reader manages, else NotFound: a code for anybody else is a way upwards."""
-    found = next((line for line in _listed(session, actor) if line.id == person_id and line.is_mine), None)
+    found = next((line for line in _listed(session, house, actor) if line.id == person_id and line.is_mine), None)
     if found is None:
         raise NotFound(NOT_FOUND)
     return found
 
 
+@signed_in
+async def phone(request: Request) -> Response:
+    """POST /console/people/{id}/phone: keep the number at which the person is called; empty takes it away."""
+    form = await form_of(request)
+    house = runtime(request)
+    person_id, typed = request.path_params["id"], str(form.get("phone", ""))
+    await house.store.write(_phone, house.house, me(request), person_id, typed, house.clock())
+    return RedirectResponse("/console/people", 303)
+
+
+def _phone(session: Session, house: House, actor: Actor, person_id: int, typed: str, now: datetime) -> None:
+    found = next((line for line in _listed(session, house, actor) if line.id == person_id and line.may_phone), None)
+    if found is None:
+        raise NotFound(NOT_FOUND)
+    phones.put(session, house, session.get_one(Person, found.id), typed.strip(), by=actor, now=now)
+
+
 routes = [
     Route("/console/people", listed),
     Route("/console/people/{id:int}/link-code", link_code, methods=["POST"]),
+    Route("/console/people/{id:int}/phone", phone, methods=["POST"]),
     Route("/console/people/{id:int}/handover", handover, methods=["POST"]),
 ]

@@ -1,4 +1,4 @@
-"""/console/system, for an admin: channels, what waits, events that nobody could handle."""
+"""/console/system, for an admin: channels, what waits, events that nobody could handle, what a portal may show."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,12 +8,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from api import feeds
 from api.auth import me, signed_in
 from api.state import runtime
 from api.templating import page
 from bot.errors import NotFound
-from bot.permissions import NOT_FOUND, Actor
-from store.tables import Channel, EventState, InboundEvent, Outbox, RoleName, State
+from bot.permissions import NOT_FOUND, Actor, Duty
+from store.tables import Channel, EventState, InboundEvent, Outbox, RoleName, State, Unit
 
 SHOWN = 50
 
@@ -34,12 +35,15 @@ class System:
     states: dict[State, int]
     aside: tuple[Aside, ...]
     aside_count: int
+    communes: tuple[Unit, ...]
+    """Whose notices a portal may show."""
 
 
 @signed_in
 async def system(request: Request) -> Response:
-    found = await runtime(request).store.read(_system, me(request))
-    return page(request, "console/system.html", s=found)
+    house = runtime(request)
+    found = await house.store.read(_system, me(request))
+    return page(request, "console/system.html", s=found, address=house.house.public_url)
 
 
 def _system(session: Session, actor: Actor) -> System:
@@ -59,6 +63,7 @@ def _system(session: Session, actor: Actor) -> System:
         {State(state): count for state, count in session.exec(states)},
         tuple(Aside(*row) for row in session.exec(aside)),
         session.exec(select(func.count()).where(InboundEvent.state == EventState.ASIDE)).one(),
+        tuple(unit for unit in feeds.communes(session) if actor.may(Duty.FIGURES, unit)),
     )
 
 

@@ -11,29 +11,25 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from api.auth import form_of, me, signed_in
-from api.cardsheet import Card, card_of, cards_of
-from api.errors import answer
+from api.console.cards import NO_CARDS
 from api.reads import VillageLine, village_lines, visible_notice
 from api.state import runtime
 from api.templating import page
-from bot import audiences, people, reach
-from bot.cards import new_card as renew_card
+from bot import audiences, people, reach, relays
 from bot.errors import Invalid, NotFound
 from bot.house import House
-from bot.households import by_number
 from bot.permissions import NOT_FOUND, Actor, Duty, village_for, villages_for
 from bot.reach import MissingHousehold
+from bot.relays import RelayLine
 from store.tables import (
     Audience,
     Channel,
     Chat,
     ChatKind,
-    Grade,
     Household,
     Notice,
+    NoticeTarget,
     Person,
-    Receipt,
-    ReceiptKind,
     Role,
     RoleName,
     Standing,
@@ -46,10 +42,6 @@ STANDINGS: dict[Standing, str] = {
     Standing.MUTED: "nhóm không cho bot viết",
     Standing.GONE: "bot không còn trong nhóm",
 }
-NO_CARDS = (
-    "Chưa in được thẻ hộ: máy chủ chưa có địa chỉ công khai nên điện thoại của bà con quét mã QR sẽ không mở được gì. "
-    "Người quản trị máy đặt địa chỉ ấy (LOA_PUBLIC_URL) rồi in."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +60,14 @@ class GroupLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Candidate:
+    """Somebody who may carry notices into the village's own groups."""
+
+    id: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class AudienceLine:
     id: int
     name: str
@@ -79,6 +79,9 @@ class VillagePage:
     village: Unit
     heads: tuple[str, ...]
     groups: tuple[GroupLine, ...]
+    relay: tuple[RelayLine, ...]
+    """Groups that people carry to."""
+    candidates: tuple[Candidate, ...]
     audiences: tuple[AudienceLine, ...]
     commune: str
     """Where the reader may make an audience for all its villages; ''."""
@@ -86,6 +89,7 @@ class VillagePage:
     without_phone: int
     may_enrol: bool
     may_register: bool
+    may_manage: bool
 
 
 @signed_in
@@ -102,11 +106,12 @@ def _listed(session: Session, actor: Actor) -> list[VillageLine]:
 @signed_in
 async def show(request: Request) -> Response:
     """GET /console/villages/{code}"""
-    found = await runtime(request).store.read(_village, me(request), request.path_params["code"])
+    house = runtime(request)
+    found = await house.store.read(_village, me(request), request.path_params["code"], house.clock())
     return _shown(request, found)
 
 
-def _village(session: Session, actor: Actor, code: str) -> VillagePage:
+def _village(session: Session, actor: Actor, code: str, now: datetime) -> VillagePage:
     village = village_for(session, actor, code, Duty.FIGURES)
     commune = session.get(Unit, village.parent_id) if village.parent_id is not None else None
     may_enrol = actor.may(Duty.ENROL, village)
@@ -124,7 +129,7 @@ def _village(session: Session, actor: Actor, code: str) -> VillagePage:
         select(Chat, Channel.adapter, Audience.name)
         .join(Channel, col(Channel.id) == Chat.channel_id)
         .outerjoin(Audience, col(Audience.id) == Chat.audience_id)
-        .where(Chat.unit_id == village.id, Chat.kind == ChatKind.GROUP)
+        .where(Chat.unit_id == village.id, Chat.kind == ChatKind.GROUP, col(Channel.hands_over).is_(False))
         .order_by(col(Chat.id))
     ).all()
     register = select(func.count()).where(Household.unit_id == village.id, col(Household.closed_at).is_(None))
@@ -145,6 +150,11 @@ def _village(session: Session, actor: Actor, code: str) -> VillagePage:
             )
             for chat, adapter, audience in groups
         ),
+        relay=tuple(relays.of_village(session, village, now=now)),
+        candidates=tuple(
+            Candidate(person.id or 0, person.name)
+            for person in (relays.candidates(session, village) if may_enrol else [])
+        ),
         audiences=tuple(
             AudienceLine(audience.id or 0, audience.name, session.get_one(Unit, audience.unit_id).name)
             for audience in audiences.of_unit(session, village)
@@ -154,6 +164,7 @@ def _village(session: Session, actor: Actor, code: str) -> VillagePage:
         without_phone=session.exec(register.where(col(Household.no_smartphone))).one(),
         may_enrol=may_enrol,
         may_register=actor.may(Duty.REGISTER, village),
+        may_manage=actor.may(Duty.MANAGE, village),
     )
 
 
@@ -206,7 +217,7 @@ def _bind_code(
     if audience_id is not None and audience_id not in {audience.id for audience in audiences.of_unit(session, village)}:
         raise NotFound(NOT_FOUND)
     made = people.new_bind_code(session, house, actor, village, now=now, audience_id=audience_id)
-    return _village(session, actor, code), made
+    return _village(session, actor, code, now), made
 
 
 @signed_in
@@ -244,6 +255,60 @@ def _new_audience(session: Session, actor: Actor, code: str, name: str, is_wide:
     audiences.create(session, actor, place, name, now)
 
 
+# ---------------------------------------------------------------- the group that exists already
+
+
+@signed_in
+async def relay(request: Request) -> Response:
+    """POST /console/villages/{code}/relay: note a group that people carry to, or change what is known of `chat`."""
+    form = await form_of(request)
+    house = runtime(request)
+    code = request.path_params["code"]
+    await house.store.write(_relay, house.house, me(request), code, form, house.clock())
+    return RedirectResponse(f"/console/villages/{code}", 303)
+
+
+def _relay(session: Session, house: House, actor: Actor, code: str, form: FormData, now: datetime) -> None:
+    village = village_for(session, actor, code, Duty.ENROL)
+    chat_id = _id_in(form, "chat")
+    known = session.get(Chat, chat_id) if chat_id is not None else None
+    members = str(form.get("members", "")).strip()
+    if members and (not members.isdecimal() or len(members) > 6):
+        raise Invalid("Số người trong nhóm phải là số, hoặc để trống.", "members")
+    relays.put(
+        session,
+        house,
+        actor,
+        village,
+        title=str(form.get("title", "")),
+        members=int(members) if members else None,
+        carrier_id=_id_in(form, "carrier"),
+        backup_id=_id_in(form, "backup"),
+        now=now,
+        chat_id=chat_id,
+        # Whose group it is stays: what was sent to it was meant for them.
+        audience_id=known.audience_id if known else _id_in(form, "audience"),
+    )
+
+
+@signed_in
+async def close_relay(request: Request) -> Response:
+    """POST /console/villages/{code}/relay/close: nobody carries to this group any more."""
+    form = await form_of(request)
+    house = runtime(request)
+    code, chat_id = request.path_params["code"], _id_in(form, "chat")
+    await house.store.write(_close_relay, me(request), code, chat_id, house.clock())
+    return RedirectResponse(f"/console/villages/{code}", 303)
+
+
+def _close_relay(session: Session, actor: Actor, code: str, chat_id: int | None, now: datetime) -> None:
+    village = village_for(session, actor, code, Duty.ENROL)
+    known = {line.chat_id for line in relays.of_village(session, village)}
+    if chat_id is None or chat_id not in known:
+        raise NotFound(NOT_FOUND)
+    relays.close(session, actor, session.get_one(Chat, chat_id), now=now)
+
+
 def _id_in(form: FormData, field: str) -> int | None:
     value = form.get(field, "")
     if not value:
@@ -258,7 +323,7 @@ def _id_in(form: FormData, field: str) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Ticked:
-    """A household that the head recorded."""
+    """A household that the reader recorded, or somebody else with the same duty."""
 
     id: int
     number: int
@@ -272,11 +337,14 @@ class MissingPage:
     missing: tuple[MissingHousehold, ...]
     ticked: tuple[Ticked, ...]
     households: int
+    is_head: bool
+    """Sees labels and may enter a bare number."""
+    told_count: int | None
 
 
 @signed_in
 async def missing(request: Request) -> Response:
-    """GET /console/villages/{code}/missing/{notice}: for the head alone."""
+    """GET /console/villages/{code}/missing/{notice}: for the head, and for who calls at houses there."""
     house = runtime(request)
     found = await house.store.read(
         _missing, house.house, me(request), request.path_params["code"], request.path_params["notice"]
@@ -286,24 +354,20 @@ async def missing(request: Request) -> Response:
 
 def _missing(session: Session, house: House, actor: Actor, code: str, notice_code: str) -> MissingPage:
     village, notice = _village_and_notice(session, actor, code, notice_code)
-    recorded = session.exec(
-        select(Household)
-        .join(Receipt, col(Receipt.household_id) == Household.id)
-        .where(
-            Receipt.notice_id == notice.id,
-            Receipt.unit_id == village.id,
-            Receipt.kind == ReceiptKind.ACKNOWLEDGED,
-            Receipt.grade == Grade.HEAD,
-        )
-        .order_by(col(Household.number))
-    ).all()
+    is_head = actor.may(Duty.REGISTER, village)
+    target = session.get(NoticeTarget, (notice.id, village.id))
     households = select(func.count()).where(Household.unit_id == village.id, col(Household.closed_at).is_(None))
     return MissingPage(
         village,
         notice,
         tuple(reach.missing(session, house, actor, notice, village)),
-        tuple(Ticked(h.id or 0, h.number, _label(house, h)) for h in recorded),
+        tuple(
+            Ticked(h.id or 0, h.number, _label(house, h) if is_head else "")
+            for h in reach.ticked(session, actor, notice, village)
+        ),
         session.exec(households).one(),
+        is_head,
+        target.told_count if target else None,
     )
 
 
@@ -333,11 +397,27 @@ def _tick(
         reach.untick(session, actor, notice, village, untold, now=now)
 
 
+@signed_in
+async def count(request: Request) -> Response:
+    """POST /console/villages/{code}/count/{notice}: how many people the head counted; empty takes it back."""
+    form = await form_of(request)
+    house = runtime(request)
+    code, notice = request.path_params["code"], request.path_params["notice"]
+    typed = str(form.get("count", "")).strip()
+    if typed and (not typed.isdecimal() or len(typed) > 6):
+        raise Invalid("Số người phải là số, hoặc để trống.", "count")
+    await house.store.write(_count, me(request), code, notice, int(typed) if typed else None, house.clock())
+    return RedirectResponse(f"/console/villages/{code}/missing/{notice.upper()}", 303)
+
+
+def _count(session: Session, actor: Actor, code: str, notice_code: str, told: int | None, now: datetime) -> None:
+    village, notice = _village_and_notice(session, actor, code, notice_code)
+    reach.tell_count(session, actor, notice, village, told, now=now)
+
+
 def _village_and_notice(session: Session, actor: Actor, code: str, notice_code: str) -> tuple[Unit, Notice]:
-    return (
-        village_for(session, actor, code, Duty.REGISTER),
-        visible_notice(session, actor, notice_code, Duty.REGISTER),
-    )
+    # `bot.reach` asks for the duty itself: the head's, or that of who calls at houses.
+    return village_for(session, actor, code, Duty.FIGURES), visible_notice(session, actor, notice_code)
 
 
 def _ids(form: FormData, field: str) -> list[int]:
@@ -347,61 +427,15 @@ def _ids(form: FormData, field: str) -> list[int]:
     return [int(value) for value in values]
 
 
-# ---------------------------------------------------------------- household cards
-
-
-@signed_in
-async def cards(request: Request) -> Response:
-    """GET /console/villages/{code}/cards: a sheet to print and cut. Labels only for the head."""
-    house = runtime(request)
-    village, found = await house.store.read(_cards, house.house, me(request), request.path_params["code"])
-    if not house.house.public_url:
-        return _no_cards(request)
-    return page(request, "console/cards.html", village=village, cards=found, renewed=None)
-
-
-def _cards(session: Session, house: House, actor: Actor, code: str) -> tuple[str, list[Card]]:
-    village = village_for(session, actor, code, Duty.ENROL)
-    return village.name, cards_of(session, house, village, with_labels=actor.may(Duty.REGISTER, village))
-
-
-@signed_in
-async def new_card(request: Request) -> Response:
-    """POST /console/villages/{code}/new-card: the household's old card is void; the answer is the new one, to print."""
-    form = await form_of(request)
-    house = runtime(request)
-    if not house.house.public_url:
-        return _no_cards(request)
-    number = str(form.get("number", "")).strip()
-    if not number.isdecimal() or len(number) > 9:
-        raise Invalid("Chưa ghi số hộ.", "number")
-    village, card = await house.store.write(
-        _new_card, house.house, me(request), request.path_params["code"], int(number), house.clock()
-    )
-    return page(request, "console/cards.html", village=village, cards=[card], renewed=card.number)
-
-
-def _new_card(session: Session, house: House, actor: Actor, code: str, number: int, now: datetime) -> tuple[str, Card]:
-    village = village_for(session, actor, code, Duty.REGISTER)
-    household = by_number(session, village.id or 0, number)
-    if household is None:
-        raise Invalid(f"{village.name} không có hộ số {number}.", "number")
-    renew_card(session, actor, household, now)
-    return village.name, card_of(house, household, with_label=True)
-
-
-def _no_cards(request: Request) -> Response:
-    return answer(request, 409, NO_CARDS)
-
-
 routes = [
     Route("/console/villages", listed),
     Route("/console/villages/{code}", show),
     Route("/console/villages/{code}/bind-code", bind_code, methods=["POST"]),
     Route("/console/villages/{code}/missing/{notice}", missing, methods=["GET"]),
     Route("/console/villages/{code}/missing/{notice}", tick, methods=["POST"]),
+    Route("/console/villages/{code}/count/{notice}", count, methods=["POST"]),
+    Route("/console/villages/{code}/relay", relay, methods=["POST"]),
+    Route("/console/villages/{code}/relay/close", close_relay, methods=["POST"]),
     Route("/console/villages/{code}/unbind", unbind, methods=["POST"]),
     Route("/console/villages/{code}/audiences", new_audience, methods=["POST"]),
-    Route("/console/villages/{code}/cards", cards),
-    Route("/console/villages/{code}/new-card", new_card, methods=["POST"]),
 ]

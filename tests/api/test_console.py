@@ -3,10 +3,11 @@
 from datetime import UTC, datetime
 
 import regex
-from sqlmodel import col, select
+from sqlmodel import col, func, select
 
-from bot import people
+from bot import people, relays
 from bot.households import card_token
+from bot.permissions import actor_of
 from bot.texts import failure
 from store import audit
 from store import reach as figures
@@ -18,6 +19,8 @@ from store.tables import (
     Audit,
     Chat,
     CodePurpose,
+    Errand,
+    Holder,
     Household,
     Notice,
     NoticeState,
@@ -29,7 +32,9 @@ from store.tables import (
     State,
     Unit,
 )
-from tests.api.conftest import HOUSEHOLDS, csrf_in, found, opened
+from tests.api.conftest import HOUSEHOLDS, PUBLIC, csrf_in, found, opened
+from tests.api.errand_rows import handed, relay_group
+from tests.pictures.sheets import codes, printed
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 64
 OGG = b"OggS" + b"0" * 64
@@ -301,7 +306,7 @@ async def test_cards_are_refused_in_words_while_residents_cannot_reach_us(tmp_pa
         answer = await (await house.signed_in("truong1")).get("/console/villages/ban-1/cards")
         assert answer.status_code == 409
         assert "chưa có địa chỉ công khai" in answer.text
-        assert "<svg" not in answer.text
+        assert answer.headers["content-type"].startswith("text/html")
         village = (await (await house.signed_in("truong1")).get("/console/villages/ban-1")).text
         assert "Chưa in được thẻ hộ" in village
         assert 'href="/chat/ban-1"' in village
@@ -414,10 +419,75 @@ async def test_a_new_card_makes_the_old_one_worthless(house):
     for number in ("99", "", "hai"):
         assert (await head.post_form(here, f"{here}/new-card", number=number)).status_code == 422
     answer = await head.post_form(here, f"{here}/new-card", number="2")
-    assert "Đã cấp thẻ mới cho hộ số 2" in answer.text
-    assert answer.text.count("<svg") == 1
+    assert (answer.status_code, answer.headers["location"]) == (303, f"{here}/cards?number=2")
     assert (await house.browser().get(f"/h/{old}")).status_code == 404
-    assert (await house.browser().get(f"/h/{await house.read(token)}")).status_code == 200
+    new = await house.read(token)
+    assert (await house.browser().get(f"/h/{new}")).status_code == 200
+    for _ in range(2):  # a sheet that is loaded again voids nothing
+        card = await head.get(answer.headers["location"])
+        assert printed(card).count("Hộ số") == 1
+        assert codes(card.content) == [f"{PUBLIC}/h/{new}"]
+    assert (await head.get(f"{here}/cards?number=99")).status_code == 409
+    assert (await head.get(f"{here}/cards?number=x")).status_code == 422
+    assert len(codes((await head.get(f"{here}/cards")).content)) == HOUSEHOLDS
+
+
+async def test_a_village_without_a_register_has_no_cards(house):
+    answer = await (await house.signed_in("canbo")).get("/console/villages/ban-2/cards")
+    assert answer.status_code == 409
+    assert "chưa có sổ hộ" in answer.text
+
+
+async def test_the_set_up_sheet_bears_a_code_only_when_asked_for_and_only_for_those_who_may_have_it(house):
+    here = "/console/villages/ban-1"
+    head, admin, official = [await house.signed_in(name) for name in ("truong1", "quantri", "canbo")]
+    bare = printed(await head.get(f"{here}/setup.pdf"))
+    assert "Bản Một" in bare
+    assert "chưa có" in bare
+    assert (await head.post_form(here, f"{here}/setup.pdf")).status_code == 409, "nobody to give a code to"
+    carrier = await house.person_id("truong1")
+
+    def note(session):
+        village = session.exec(select(Unit).where(Unit.code == "ban-1")).one()
+        actor = actor_of(session, carrier)
+        relays.put(
+            session,
+            house.runtime.house,
+            actor,
+            village,
+            title="Bản Một đoàn kết",
+            members=212,
+            carrier_id=carrier,
+            backup_id=None,
+            now=datetime.now(UTC),
+        )
+
+    await house.write(note)
+    made = select(func.count()).select_from(OneTimeCode)
+    for browser in (head, admin, official):
+        sheet = await browser.get(f"{here}/setup.pdf")
+        assert "Bản Một đoàn kết (212 người)" in printed(sheet)
+        assert codes(sheet.content) == [f"{PUBLIC}/truong"]
+    assert await house.read(lambda s: s.exec(made).one()) == 0, "a GET changes nothing"
+    for browser in (head, admin):
+        assert regex.search(r"\b\w{4}-\w{4}\b", printed(await browser.post_form("/console/me", f"{here}/setup.pdf")))
+    assert await house.read(lambda s: s.exec(made).one()) == 2
+    refused = await official.post_form("/console/me", f"{here}/setup.pdf")
+    assert refused.status_code == 403
+    assert "quản trị cấp" in refused.text
+    assert (await head.get(f"{here}/setup.pdf?chat=999")).status_code == 404
+    assert await house.read(lambda s: s.exec(made).one()) == 2
+
+
+async def test_a_notice_is_drawn_for_the_notice_board_and_for_those_who_carry_it(house):
+    code = (await house.notice())["code"]
+    browser = await house.signed_in("canbo")
+    sheet = await browser.get(f"/console/notices/{code}/board.pdf")
+    assert "Mai họp bản lúc 8 giờ." in printed(sheet)
+    assert codes(sheet.content) == [f"{PUBLIC}/tb/{code}"]
+    picture = await browser.get(f"/console/notices/{code}/relay.png")
+    assert picture.headers["content-type"] == "image/png"
+    assert picture.content.startswith(b"\x89PNG")
 
 
 async def test_who_holds_no_duty_is_shown_to_the_admin_of_the_place_where_they_held_one(house):
@@ -440,3 +510,188 @@ async def test_who_holds_no_duty_is_shown_to_the_admin_of_the_place_where_they_h
     for name, seen in (("Tổ công nghệ số", True), ("Người mới thêm", True), ("Người chưa từng giữ việc", False)):
         assert (name in ours) is seen
         assert name not in theirs
+
+
+# ---------------------------------------------------------------- groups that people carry to
+
+
+def shown_to_readers(html: str) -> str:
+    return " ".join(regex.sub(r"<[^>]+>", " ", html).split())
+
+
+async def test_an_existing_group_is_noted_changed_and_closed_on_the_villages_page(house):
+    await relay_group(house, village="ban-2", carrier="truong2")  # so that the channel is there
+    here = "/console/villages/ban-1"
+    browser, helper = await house.signed_in("canbo"), await house.person_id("tohelp")
+    head = await house.person_id("truong1")
+    form = {"title": "Bà con Bản Một", "members": "62", "carrier": head, "backup": helper}
+    assert (await browser.post_form(here, f"{here}/relay", **form)).status_code == 303
+    page = (await browser.get(here)).text
+    assert "62 người · người chuyển: Trưởng bản Một · dự phòng: Tổ công nghệ số" in page
+    assert "chưa báo được người chuyển" in page, "nobody was linked to anything yet"
+    chat = found(r'name="chat" value="(\d+)"', page)
+    assert f'href="{here}/setup.pdf?chat={chat}"' in page
+    changed = await browser.post_form(here, f"{here}/relay", **{**form, "members": "", "backup": ""}, chat=chat)
+    assert changed.status_code == 303
+    assert "chưa ghi số người · người chuyển: Trưởng bản Một · dự phòng: chưa có" in (await browser.get(here)).text
+    stranger = await house.person_id("truong2")
+    for wrong, status in (
+        ({"title": " "}, 422),
+        ({"members": "nhiều"}, 422),
+        ({"carrier": stranger}, 422),
+        ({"carrier": "x"}, 404),
+    ):
+        answer = await browser.post_form(here, f"{here}/relay", **{**form, **wrong}, chat=chat)
+        assert answer.status_code == status, wrong
+    viewer = await house.signed_in("xem")
+    assert "Bà con Bản Một" in (await viewer.get(here)).text
+    token = csrf_in(await viewer.get("/console/me"))
+    for act in ("relay", "relay/close"):
+        answer = await viewer.post(f"{here}/{act}", data={"csrf": token, **form, "chat": chat})
+        assert answer.status_code == 404
+    other = "/console/villages/ban-2"
+    assert (await browser.post_form(other, f"{other}/relay/close", chat=chat)).status_code == 404
+    assert (await browser.post_form(here, f"{here}/relay/close", chat=chat)).status_code == 303
+    assert "Bà con Bản Một" not in (await browser.get(here)).text
+
+
+async def test_before_the_release_machine_and_hands_are_shown_apart(house):
+    await relay_group(house)
+    await relay_group(house, village="ban-3", carrier=None, title="Bà con Bản Ba")
+    browser = await house.signed_in("canbo")
+    page = (await browser.get(await compose(browser, body="Mai họp. " * 150))).text
+    words = shown_to_readers(page)
+    assert "Máy gửi: 3 nhóm chat" in words
+    assert "Chuyển tay: 1 người , 2 nhóm" in words
+    assert "Trưởng bản Một chuyển vào nhóm Bà con Bản Một" in words
+    assert "Chưa có người chuyển: Bản Ba." in words
+    assert "mỗi người chuyển phải gửi 2 tin" in words
+    assert "(1/2) " in words, "the very texts"
+    assert "/relay.png" in page
+    short = (await browser.get(await compose(browser))).text
+    assert "phải gửi" not in short
+
+
+async def test_the_table_shows_the_four_figures_and_who_has_it_now(house):
+    row = await handed(house, await relay_group(house))
+    code = await house.read(lambda s: s.exec(select(Notice.code)).first())
+    browser = await house.signed_in("canbo")
+    page = (await browser.get(f"/console/notices/{code}")).text
+    words = shown_to_readers(page)
+    for column in ("Giao", "Đã chuyển", "Lượt mở (ước lượng)", "Hộ đã nắm"):
+        assert f'<th scope="col">{column}</th>' in page
+    assert "1 đã giao, 0 đã chuyển" in words
+    assert "Bà con Bản Một: đang ở Trưởng bản Một từ" in words
+    assert "đã đọc" not in words
+    head = await house.signed_in("truong1")
+    assert (await head.post_form("/console/me", f"/console/errands/{row}/done")).status_code == 303
+    words = shown_to_readers((await browser.get(f"/console/notices/{code}")).text)
+    assert "1 đã giao, 1 đã chuyển" in words
+    assert "(người chuyển báo)" in words
+
+
+async def test_a_notice_is_corrected_and_recalled_on_its_page(house):
+    code = (await house.notice())["code"]
+    browser, address = await house.signed_in("canbo"), f"/console/notices/{code}"
+    page = (await browser.get(address)).text
+    assert page.index("thay lời cũ ở mọi nơi") < page.index("Phát lời đính chính"), "said before it is done"
+    revision = found(r'name="revision" value="(\d+)"', page)
+    same = found(r"(?s)<textarea[^>]*>(.*?)</textarea>", page)
+    answer = await browser.post_form(address, f"{address}/correct", body=same, revision=revision)
+    assert answer.status_code == 422, "nothing to correct"
+    new = "Mai họp bản lúc 9 giờ."
+    for _ in range(2):
+        answer = await browser.post_form(address, f"{address}/correct", body=new, revision=revision)
+        assert answer.status_code == 303
+    other = await browser.post_form(address, f"{address}/correct", body="Lời khác.", revision=revision)
+    assert other.status_code == 409
+    page = (await browser.get(address)).text
+    assert new in page
+    assert "Đã đính chính." in page
+    for role in ("xem", "congan", "truong1"):
+        reader = await house.signed_in(role)
+        assert "Phát lời đính chính" not in (await reader.get(address)).text
+        for act, fields in (
+            ("correct", {"body": "x", "revision": 2}),
+            ("recall", {"reason": "x"}),
+            ("revoke-link", {"village": "ban-1"}),
+        ):
+            token = csrf_in(await reader.get("/console/me"))
+            answer = await reader.post(f"{address}/{act}", data={"csrf": token, **fields})
+            assert answer.status_code == 404, (role, act)
+    assert (await browser.post_form(address, f"{address}/recall", reason=" ")).status_code == 422
+    for _ in range(2):
+        again = await browser.post("/console/notices/" + code + "/recall", data={
+            "csrf": csrf_in(await browser.get("/console/me")), "reason": "Ghi nhầm."
+        })  # fmt: skip
+        assert again.status_code == 303
+    page = (await browser.get(address)).text
+    assert "Đã thu hồi." in page
+    assert "Ghi nhầm." in page
+    assert "Phát lời đính chính" not in page
+    actions = await house.read(lambda s: list(s.exec(select(Audit.action).where(Audit.subject == code))))
+    assert (actions.count("notice corrected"), actions.count("notice recalled")) == (1, 1)
+
+
+async def test_what_nobody_carried_is_called_for_and_noted_by_the_official(house):
+    row = await handed(house, await relay_group(house))
+
+    def leave(session):
+        errand = session.get_one(Errand, row)
+        errand.holder, errand.person_id = Holder.COMMUNE, None
+        session.add(errand)
+
+    admin = await house.signed_in("quantri")
+    head_id = await house.person_id("truong1")
+    answer = await admin.post_form("/console/people", f"/console/people/{head_id}/phone", phone="0912 345 678")
+    assert answer.status_code == 303
+    await house.write(leave)
+    browser = await house.signed_in("canbo")
+    page = (await browser.get("/console/")).text
+    assert "Chờ gọi" in page
+    assert 'href="tel:0912345678"' in page
+    for role in ("xem", "quantri", "xakhac"):
+        assert "Chờ gọi" not in (await (await house.signed_in(role)).get("/console/")).text
+    assert (await browser.post_form("/console/", f"/console/errands/{row}/done")).status_code == 303
+    assert "Chờ gọi" not in (await browser.get("/console/")).text
+    stranger = await house.signed_in("xakhac")
+    assert (await stranger.post_form("/console/me", f"/console/errands/{row}/done")).status_code == 404
+
+
+async def test_a_number_is_kept_by_who_may_call_and_shown_to_nobody_else(house):
+    head = await house.person_id("truong1")
+    official, stranger = await house.signed_in("canbo"), await house.signed_in("qtkhac")
+    path = f"/console/people/{head}/phone"
+    assert (await official.post_form("/console/people", path, phone="0912 345 678")).status_code == 303
+    assert 'href="tel:0912345678"' in (await official.get("/console/people")).text
+    assert "0912345678" in (await (await house.signed_in("quantri")).get("/console/people")).text
+    assert "0912345678" not in (await stranger.get("/console/people")).text
+    assert (await stranger.post_form("/console/people", path, phone="0900000000")).status_code == 404
+    assert (await official.post_form("/console/people", path, phone="số nhà tôi")).status_code == 422
+    assert (await official.post_form("/console/people", path, phone="")).status_code == 303
+    assert "0912345678" not in (await official.get("/console/people")).text
+    noted = await house.read(lambda s: [a for a in s.exec(select(Audit)) if a.action.startswith("phone number")])
+    assert len(noted) == 2
+    assert "0912345678" not in repr(noted)
+
+
+async def test_the_head_enters_a_bare_number_and_a_helper_ticks_without_labels(house):
+    def label(session):
+        for household in session.exec(select(Household)).all():
+            household.sealed_label = house.runtime.vault.seal("nhà bí mật")
+            session.add(household)
+
+    await house.write(label)
+    code = (await house.notice())["code"]
+    address, counted = f"/console/villages/ban-1/missing/{code}", f"/console/villages/ban-1/count/{code}"
+    head, helper = await house.signed_in("truong1"), await house.signed_in("tohelp")
+    assert (await head.post_form(address, counted, count="25")).status_code == 303
+    assert "25 người theo trưởng bản đếm" in (await head.get(f"/console/notices/{code}")).text
+    assert (await head.post_form(address, counted, count="nhiều")).status_code == 422
+    assert (await helper.post_form(address, counted, count="3")).status_code == 404
+    page = (await helper.get(address)).text
+    assert "nhà bí mật" not in page
+    ids = regex.findall(r'name="told" value="(\d+)"', page)
+    assert (await helper.post_form(address, address, told=ids[:1])).status_code == 303
+    assert "1 đến nhà ghi" in (await head.get(f"/console/notices/{code}")).text
+    assert "nhà bí mật" in (await head.get(address)).text

@@ -140,7 +140,8 @@ async def test_a_household_card_shows_where_to_go_and_changes_nothing(house):
     assert f'href="/chat/ban-1/private?start=h_{card}"' in answer.text
     assert await house.read(lambda s: s.exec(select(Account)).all()) == []
     assert await house.read(lambda s: s.exec(select(Household)).all()) == before
-    assert (await house.browser().post(f"/h/{card}")).status_code == 405
+    assert (await house.browser().post(f"/h/{card}")).status_code == 403, "a form of ours brings its token"
+    assert await house.read(lambda s: s.exec(select(Account)).all()) == []
 
 
 async def test_a_messenger_whose_links_cannot_carry_a_card_is_left_out(house):
@@ -148,7 +149,7 @@ async def test_a_messenger_whose_links_cannot_carry_a_card_is_left_out(house):
         raise ValueError("too long")
 
     known = house.runtime.house
-    (webchat,) = known.messengers.values()
+    webchat = next(messenger for messenger in known.messengers.values() if messenger.adapter == "webchat")
     other = replace(webchat, channel_id=99, adapter="telegram", link=refuse)
     both = replace(known, messengers={**known.messengers, 99: other})
     assert [link.label for link in pages.card_links(both, "x", "")] == ["Mở bằng trang nhắn tin của bản"]
@@ -241,7 +242,6 @@ async def test_no_page_holds_inline_script_or_style_or_loads_from_elsewhere(hous
                 f"/console/notices/{waiting}",
                 "/console/villages",
                 "/console/villages/ban-1",
-                "/console/villages/ban-1/cards",
                 "/console/people",
                 "/console/me",
             )
@@ -251,7 +251,7 @@ async def test_no_page_holds_inline_script_or_style_or_loads_from_elsewhere(hous
     ]
     for browser, path in visits:
         answer = await browser.get(path)
-        html = answer.text
+        html = regex.sub(r"(?s)<textarea.*?</textarea>", "", answer.text)  # what stands in one is text to copy
         assert not regex.search(r"<style|\sstyle=|\son[a-z]+=|javascript:", html), path
         assert all("src=" in tag for tag in regex.findall(r"<script[^>]*>", html)), path
         loaded = regex.findall(r'<(?:link|script|img|audio|iframe)[^>]+(?:href|src)="([^"]*)"', html)

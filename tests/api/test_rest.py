@@ -16,6 +16,7 @@ from store import sessions
 from store.outbox import Failure
 from store.tables import ApiToken, Audit, Household, Notice, Outbox, Person, State, Unit
 from tests.api.conftest import HOUSEHOLDS, PUBLIC, opened
+from tests.api.errand_rows import handed, relay_group
 
 URL = "/api/v1/notices"
 BODY = {"body": "Mai họp bản lúc 8 giờ.", "villages": ["ban-1", "ban-2"]}
@@ -118,9 +119,10 @@ async def test_a_foreign_notice_is_not_found(house):
         ("POST", "/cancel"),
         ("POST", "/resend"),
         ("POST", "/return"),
+        ("POST", "/correct"),
+        ("POST", "/recall"),
     ):
-        body = {"states": ["failed"], "reason": "x"}
-        body.pop("reason" if path == "/resend" else "states")
+        body = {"/resend": {"states": ["failed"]}, "/correct": {"body": "x"}}.get(path, {"reason": "x"})
         answer = await stranger.request(method, f"{URL}/{code}{path}", json=body if method == "POST" else None)
         unknown = await stranger.request(method, f"{URL}/TB-0000{path}", json=body if method == "POST" else None)
         assert (answer.status_code, answer.json()) == (404, unknown.json())
@@ -159,6 +161,8 @@ async def test_what_cannot_be_told_is_null_and_named(house):
     assert (two["households"], two["acknowledged_households"], two["grades"]) == (None, None, None)
     assert "households" in two["not_measurable"]
     assert (one["chats"], one["sent"], one["members"]) == (1, 0, None)
+    assert (one["given"], one["carried"], one["opens"]) == (None, None, None)
+    assert "opens" in one["not_measurable"]
     assert "members" in one["not_measurable"]
 
 
@@ -214,6 +218,31 @@ async def test_what_is_unknown_is_settled_by_whoever_looked(house):
     assert (total["sent"], total["failed"], total["unknown"]) == (1, 1, 0)
     settled = await house.read(lambda s: s.exec(select(Audit.detail).where(Audit.action == "unknown settled")).all())
     assert settled == [f"row {first} arrived", f"row {second} did not arrive"]
+
+
+async def test_a_correction_and_a_recall_are_done_once_however_often_they_are_asked_for(house):
+    code, rest = (await house.notice())["code"], await house.rest("canbo")
+    new = "Mai họp bản lúc 9 giờ."
+    answers = [await rest.post(f"{URL}/{code}/correct", json={"body": new, "revision": 1}) for _ in range(2)]
+    assert [(a.status_code, a.json()["revision"], a.json()["body"]) for a in answers] == [(200, 2, new)] * 2
+    late = await rest.post(f"{URL}/{code}/correct", json={"body": "Lời khác.", "revision": 1})
+    assert (late.status_code, late.json()["error"]["code"]) == (409, "conflict")
+    answers = [await rest.post(f"{URL}/{code}/recall", json={"reason": "Ghi nhầm."}) for _ in range(2)]
+    assert [(a.status_code, a.json()["state"], a.json()["revision"]) for a in answers] == [(200, "recalled", 3)] * 2
+    assert (await rest.post(f"{URL}/{code}/correct", json={"body": new})).status_code == 409
+    for body in ({}, {"body": ""}, {"body": new, "x": 1}, {"body": new, "revision": 0}):
+        assert (await rest.post(f"{URL}/{code}/correct", json=body)).status_code == 422
+    assert (await (await house.rest("congan")).post(f"{URL}/{code}/recall", json={"reason": "x"})).status_code == 404
+
+
+async def test_what_people_carry_is_told_in_figures_of_its_own(house):
+    await handed(house, await relay_group(house))
+    code = (await (await house.rest("canbo")).get(URL)).json()["notices"][0]["code"]
+    told = (await (await house.rest("canbo")).get(f"{URL}/{code}/reach")).json()
+    one = next(village for village in told["villages"] if village["code"] == "ban-1")
+    assert (one["given"], one["carried"], one["handed"], one["opens"]) == (1, 0, 1, 0)
+    assert (one["told_count"], one["old_texts"], one["carried_median_seconds"]) == (None, [], None)
+    assert "1 đã giao, 0 đã chuyển" in told["words"]
 
 
 async def test_a_notice_goes_to_an_audience_by_its_name(house):
@@ -294,10 +323,8 @@ async def test_the_document_names_every_call_and_its_page_loads_nothing_from_els
     assert set(document["paths"]) == {
         URL,
         f"{URL}/{{code}}",
-        *(
-            f"{URL}/{{code}}/{act}"
-            for act in ("approve", "return", "cancel", "resend", "unknown/{row}", "reach", "reach.csv")
-        ),
+        *(f"{URL}/{{code}}/{act}" for act in ("approve", "return", "cancel", "correct", "recall", "resend")),
+        *(f"{URL}/{{code}}/{act}" for act in ("unknown/{row}", "reach", "reach.csv")),
     }
     page = (await house.browser().get("/api/docs")).text
     assert "POST /api/v1/notices" in page

@@ -5,6 +5,7 @@ from sqlmodel import select
 
 from store.tables import Household, Notice, NoticeState
 from tests.api.conftest import HOUSEHOLDS, csrf_in
+from tests.pictures.sheets import printed
 
 ROLES = ("quantri", "canbo", "congan", "xem", "truong1", "truong2", "tohelp", "xakhac")
 ALL = frozenset(ROLES)
@@ -19,17 +20,22 @@ PAGES: dict[str, frozenset[str]] = {
     "/console/system": frozenset({"quantri"}),
     # A notice of the commune to Bản Một and Bản Hai, released.
     "/console/notices/{released}": ALL - {"xakhac"},
+    "/console/notices/{released}/board.pdf": ALL - {"xakhac"},
+    "/console/notices/{released}/relay.png": ALL - {"xakhac"},
     "/console/notices/{released}/table": ALL - {"xakhac"},
     "/console/notices/{released}/reach.csv": ALL - {"xakhac"},
     # A notice to all that waits for its approval.
     "/console/notices/{waiting}": frozenset({"canbo", "congan"}),
+    "/console/notices/{waiting}/board.pdf": frozenset(),
+    "/console/notices/{waiting}/relay.png": frozenset({"canbo", "congan"}),
     "/console/notices/TB-0000": frozenset(),
     "/console/villages/ban-1": ALL - {"xakhac", "truong2"},
     "/console/villages/ban-khac": frozenset({"xakhac"}),
     "/console/villages/khong-co": frozenset(),
     "/console/villages/xa-mau": frozenset(),
     "/console/villages/ban-1/cards": frozenset({"quantri", "canbo", "truong1"}),
-    "/console/villages/ban-1/missing/{released}": frozenset({"truong1"}),
+    "/console/villages/ban-1/setup.pdf": frozenset({"quantri", "canbo", "truong1"}),
+    "/console/villages/ban-1/missing/{released}": frozenset({"truong1", "tohelp"}),
     "/console/villages/ban-2/missing/{released}": frozenset({"truong2"}),
     "/console/villages/ban-3/missing/{released}": frozenset(),
     "/console/villages/ban-1/missing/{waiting}": frozenset(),
@@ -80,8 +86,9 @@ async def test_what_may_not_be_seen_may_not_be_done_either(house, role):
     approved = await browser.post(f"/console/notices/{code}/approve", data=token)
     expected = {"canbo": 403, "congan": 404}
     assert approved.status_code == expected.get(role, 404)
-    for act in ("submit", "return", "resend"):
-        answer = await browser.post(f"/console/notices/{code}/{act}", data={**token, "reason": "x", "states": "failed"})
+    fields = {"reason": "x", "states": "failed", "body": "x", "revision": "1", "village": "ban-1"}
+    for act in ("submit", "return", "resend", "correct", "recall", "revoke-link"):
+        answer = await browser.post(f"/console/notices/{code}/{act}", data={**token, **fields})
         if role != "canbo":
             assert answer.status_code == 404, act
     if role != "canbo":
@@ -91,6 +98,9 @@ async def test_what_may_not_be_seen_may_not_be_done_either(house, role):
     for place in ("ban-khac", "khong-co"):
         answer = await browser.post(f"/console/villages/{place}/bind-code", data=token)
         assert answer.status_code == (200 if (role, place) == ("xakhac", "ban-khac") else 404)
+        for act in ("relay", "relay/close"):
+            answer = await browser.post(f"/console/villages/{place}/{act}", data={**token, "title": "x", "chat": "1"})
+            assert answer.status_code == 404
 
 
 async def test_household_labels_are_for_the_heads_eyes_only(house):
@@ -103,11 +113,11 @@ async def test_household_labels_are_for_the_heads_eyes_only(house):
     code = (await house.notice())["code"]
     head = await house.signed_in("truong1")
     assert "nhà bí mật 1" in (await head.get(f"/console/villages/ban-1/missing/{code}")).text
-    assert "nhà bí mật 1" in (await head.get("/console/villages/ban-1/cards")).text
+    assert "nhà bí mật 1" in printed(await head.get("/console/villages/ban-1/cards"))
     for role in ("quantri", "canbo"):
-        cards = await (await house.signed_in(role)).get("/console/villages/ban-1/cards")
-        assert cards.text.count("<svg") == HOUSEHOLDS
-        assert "nhà bí mật" not in cards.text
+        cards = printed(await (await house.signed_in(role)).get("/console/villages/ban-1/cards"))
+        assert cards.count("Hộ số") == HOUSEHOLDS
+        assert "nhà bí mật" not in cards
 
 
 async def test_an_admin_of_another_commune_makes_no_code_for_our_people(house):

@@ -9,6 +9,7 @@ import pytest
 from cli.demo import COMMUNE
 from store.crypto import Vault
 from tests.cli.conftest import KEY, ROOT
+from tests.pictures.sheets import codes, pages
 
 
 @pytest.mark.parametrize("arguments", [["doctor", "--help"], ["import", "--help"]])
@@ -267,18 +268,18 @@ def test_a_channel_that_cannot_be_is_refused_in_words(commune, arguments, words)
 def test_cards_need_an_address_that_residents_reach(commune, monkeypatch):
     for address in ("", "http://127.0.0.1:8000"):
         monkeypatch.setenv("LOA_PUBLIC_URL", address)
-        assert "địa chỉ công khai" in commune.refuses("cards", "na-pheo", "--out", "cards.html")
+        assert "địa chỉ công khai" in commune.refuses("cards", "na-pheo", "--out", "cards.pdf")
 
 
-def test_a_sheet_of_cards_has_a_code_for_each_household(commune, monkeypatch):
+def test_a_sheet_of_cards_has_one_for_each_household(commune, monkeypatch):
     monkeypatch.setenv("LOA_PUBLIC_URL", "https://loa.vi-du.gov.vn")
-    assert "2 thẻ" in commune.does("cards", "na-pheo", "--out", "cards.html")
-    page = (commune.folder / "cards.html").read_text("utf-8")
-    assert page.count("<svg") == 2
+    assert "2 thẻ" in commune.does("cards", "na-pheo", "--out", "cards.pdf")
+    sheet = (commune.folder / "cards.pdf").read_bytes()
+    (page,) = pages(sheet)
     assert "Hộ số 2" in page
     assert "Nhà đầu bản" not in page, "labels are for the head alone"
-    assert "<script" not in page
-    assert "http://" not in page.replace("http://www.w3.org/2000/svg", "")
+    assert len(codes(sheet)) == 2
+    assert all(code.startswith("https://loa.vi-du.gov.vn/h/") for code in codes(sheet))
 
 
 def test_a_demo_is_not_put_into_a_real_commune(commune, monkeypatch):

@@ -8,11 +8,14 @@ import pytest
 
 from bot.errors import Invalid
 from bot.imports import (
+    Carrier,
     Complaint,
     HouseholdRow,
+    RelayRow,
     Village,
     VillageRow,
     check_households,
+    check_relays,
     check_villages,
     complaints_csv,
     read,
@@ -165,3 +168,53 @@ def test_bad_rows_go_back_with_their_reasons_and_hold_no_formula():
     header, row = csv.reader(io.StringIO(text.removeprefix("\ufeff")))
     assert header == ["Dòng", "Cần sửa", "Thôn", "Số hộ", "Tên gọi"]
     assert row == ["2", "Số hộ: sai; Tên gọi: lạ", "na-pheo", "x", "'=HYPERLINK(1)"]
+
+
+# ---------------------------------------------------------------- groups that are reached by hand
+
+HEAD = Carrier(1, "napheo", "Trưởng bản Nà Pheo", {1})
+YOUTH = Carrier(2, "", "Bí thư Đoàn", {1, 2})
+NAMESAKES = [Carrier(3, "lan1", "Cô Lan", {1}), Carrier(4, "lan2", "Cô Lan", {1}), Carrier(5, "lan3", "Cô Lan", {2})]
+FAR = Carrier(6, "xa", "Người nơi khác", {9})
+
+
+def relays(rows, header="Thôn bản,Nhóm Zalo,Số người,Người chuyển,Người dự phòng"):
+    return check_relays(read(f"{header}\n{rows}\n".encode()), [PHEO, MAY], [HEAD, YOUTH, *NAMESAKES, FAR])
+
+
+def test_every_column_of_a_list_of_groups_is_read():
+    checked = relays("na-pheo,Bản Pheo mình,64,NaPheo,bí thư  đoàn\nHuổi Mây,Huổi Mây 24h,,Cô Lan,\n")
+    assert checked.complaints == ()
+    assert checked.rows == (
+        RelayRow(row=2, unit_id=1, title="Bản Pheo mình", members=64, carrier_id=1, backup_id=2),
+        RelayRow(row=3, unit_id=2, title="Huổi Mây 24h", members=None, carrier_id=5, backup_id=None),
+    )
+
+
+def test_a_list_of_groups_may_do_without_what_is_not_known_yet():
+    [row] = relays("na-pheo,Nhóm bản,napheo", header="Bản,Nhóm,Người chuyển").rows
+    assert (row.members, row.backup_id) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("rows", "complaint"),
+    [
+        pytest.param(",Nhóm,,napheo,", (2, "Thôn, bản", "còn trống"), id="no village"),
+        pytest.param("na-pheo,,,napheo,", (2, "Nhóm Zalo", "còn trống"), id="no group"),
+        pytest.param("na-pheo,Nhóm,,,", (2, "Người chuyển", "còn trống"), id="nobody carries"),
+        pytest.param("na-pheo,Nhóm,nhiều,napheo,", (2, "Số người", "không phải là số người"), id="many"),
+        pytest.param("na-pheo,Nhóm,,ông Ba,", (2, "Người chuyển", "không có ai là “ông Ba”"), id="nobody of that name"),
+        pytest.param("na-pheo,Nhóm,,xa,", (2, "Người chuyển", "không giữ việc ở bản Nà Pheo"), id="of elsewhere"),
+        pytest.param("huoi-may,Nhóm,,napheo,", (2, "Người chuyển", "không giữ việc"), id="head of another village"),
+        pytest.param("na-pheo,Nhóm,,Cô Lan,", (2, "Người chuyển", "có 2 người cùng tên"), id="two of that name here"),
+        pytest.param("na-pheo,Nhóm,,napheo,NAPHEO", (2, "Người dự phòng", "người khác"), id="own backup"),
+        pytest.param("na-pheo,Nhóm,,napheo,\nNà Pheo,NHÓM,,napheo,", (3, "Nhóm Zalo", "dòng 2"), id="twice"),
+        pytest.param(f"na-pheo,{'a' * 101},,napheo,", (2, "Nhóm Zalo", "dài quá 100"), id="too long"),
+    ],
+)
+def test_a_bad_group_is_named_with_its_reason(rows, complaint):
+    checked = relays(rows)
+    assert checked.rows == ()
+    [found] = checked.complaints
+    assert (found.row, found.column) == complaint[:2]
+    assert complaint[2] in found.reason

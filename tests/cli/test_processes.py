@@ -65,8 +65,8 @@ def test_the_demo_serves_its_commune_and_keeps_it(bare, port):
         assert stat.S_IMODE((bare.folder / "thu" / ".env").stat().st_mode) == 0o600
     counts = "SELECT (SELECT count(*) FROM unit), (SELECT count(*) FROM household), (SELECT count(*) FROM person)"
     loaded = bare.rows(counts, "thu/loa.db")
-    assert loaded == [(10, sum(village.households for village in VILLAGES), 12)]
-    assert bare.rows("SELECT count(*) FROM chat WHERE unit_id IS NOT NULL", "thu/loa.db") == [(8,)]
+    assert loaded == [(10, sum(village.households for village in VILLAGES), 13)]
+    assert bare.rows("SELECT count(*) FROM chat WHERE unit_id IS NOT NULL", "thu/loa.db") == [(9,)]
 
     with socket.socket() as browser, demo(bare, port) as service:
         browser.connect(("127.0.0.1", port))
