@@ -2,7 +2,7 @@
 #
 #   make run       serve the demo commune            PORT=8000 DATA=./data
 #   make test      what a change needs               PYTEST_ARGS="-k notice -n0"
-#   make test-long faults repeated many times
+#   make test-long faults, soak, the wide end of tables
 #   make check     style, types, import contracts    make format mends what can be mended
 #   make bench     measure, and print every figure   BENCH_ARGS=
 #   make install   only the environment              EXTRAS=postgres for a PostgreSQL server

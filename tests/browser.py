@@ -5,7 +5,6 @@
 
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -14,9 +13,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from tests.debian import ANSWER_WITHIN, FETCH_WITHIN, install, run
+
 ON_PATH = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-ANSWER_WITHIN = 30
-FETCH_WITHIN = 600
 MEND = (
     "The browser tests need one: install the package `chromium` (Debian: apt-get install chromium; "
     "Fedora: dnf install chromium; Ubuntu: snap install chromium) or set LOA_BROWSER to the path of one."
@@ -51,11 +50,9 @@ def _places() -> Iterator[str]:
     """Each next place costs more than the one before, so it is only asked when that one had nothing."""
     yield from _on_path()
     yield from _playwrights_own()
-    _run(sys.executable, "-m", "playwright", "install", "chromium", within=FETCH_WITHIN)
+    run(sys.executable, "-m", "playwright", "install", "chromium", within=FETCH_WITHIN)
     yield from _playwrights_own()
-    if os.geteuid() == 0 and shutil.which("apt-get"):
-        _run("apt-get", "update", "--quiet", within=FETCH_WITHIN)
-        _run("apt-get", "install", "--yes", "--quiet", "--no-install-recommends", "chromium", within=FETCH_WITHIN)
+    if install("chromium"):
         yield from _on_path()
         yield from _playwrights_own()  # it may have lacked only the libraries that came with the package
 
@@ -66,30 +63,13 @@ def _on_path() -> Iterator[str]:
 
 def _playwrights_own() -> Iterator[str]:
     # In a process of its own: Playwright's synchronous half refuses to run where an event loop runs.
-    if path := _run(sys.executable, "-c", PLAYWRIGHTS_OWN, within=ANSWER_WITHIN):
+    if path := run(sys.executable, "-c", PLAYWRIGHTS_OWN, within=ANSWER_WITHIN):
         yield path
 
 
 def _starts(path: str) -> bool:
     """It runs: Ubuntu has a `chromium-browser` that only says where to get one, and a download may lack libraries."""
-    return bool(_run(path, "--version", within=ANSWER_WITHIN))
-
-
-def _run(*command: str, within: float) -> str:
-    """What `command` printed, '' when it failed."""
-    try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=within,
-            text=True,
-            env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+    return bool(run(path, "--version", within=ANSWER_WITHIN))
 
 
 if __name__ == "__main__":

@@ -32,12 +32,8 @@ def program(name: str) -> str:
     with FileLock(Path(tempfile.gettempdir()) / f"loa-{name}.lock"):  # two test workers install once
         if path := _ready(name):
             return path
-        if os.geteuid() == 0 and shutil.which("apt-get"):
-            _run("apt-get", "update", "--quiet", within=FETCH_WITHIN)
-            install = ("apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *PACKAGES[name])
-            _run(*install, within=FETCH_WITHIN)
-            if path := _ready(name):
-                return path
+        if install(*PACKAGES[name]) and (path := _ready(name)):
+            return path
     packages = " ".join(PACKAGES[name])
     raise NoProgram(
         f"The tests need {name}. Install it as root (Debian, Ubuntu: apt-get install {packages}; "
@@ -49,24 +45,33 @@ def _ready(name: str) -> str:
     """Its path, '' when it is missing or lacks a part."""
     arguments, word = PROBES[name]
     path = shutil.which(name)
-    return path if path and word in _run(path, *arguments, within=ANSWER_WITHIN).split() else ""
+    return path if path and word in run(path, *arguments, within=ANSWER_WITHIN).split() else ""
 
 
-def _run(*command: str, within: float) -> str:
-    """What `command` said, '' when it failed."""
+def install(*packages: str) -> bool:
+    """Install Debian's packages. False: we are not root, or there is no apt."""
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        return False
+    run("apt-get", "update", "--quiet", within=FETCH_WITHIN)
+    run("apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *packages, within=FETCH_WITHIN)
+    return True
+
+
+def run(*command: str, within: float) -> str:
+    """What `command` printed, '' when it failed."""
     try:
         done = subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.DEVNULL,
             timeout=within,
             text=True,
             env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return done.stdout if done.returncode == 0 else ""
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from tests.e2e.service import tell, until
 from tests.e2e.town import Town, a_town, now, words
 from tests.servers import telegram
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.long]
 
 GROUPS = 48
 NO_ANSWER = 40_000

@@ -8,7 +8,7 @@ from store.tables import Chat, ChatKind, RoleName
 from tests.e2e.service import until
 from tests.e2e.town import Town, a_town
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.long]
 
 GROUPS = 60
 FIRST = 5

@@ -304,7 +304,8 @@ async def it_is_corrected(here: Relayed, code: str, links: dict[str, str]) -> No
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("times", [2, pytest.param(10, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("times", [2, 10])
 async def test_kills_while_kits_are_handed_over_lose_none_and_repeat_none(tmp_path, times):
     """Each message of each kit once; where Telegram's own answer was lost with us, it is marked and not repeated."""
     chance = random.Random(SEED)

@@ -48,7 +48,13 @@ BODIES = {
 }
 
 
-@pytest.mark.parametrize("public_url", ["http://loa.xa.example", ""], ids=["with a QR code", "without an address"])
+@pytest.mark.parametrize(
+    "public_url",
+    [
+        pytest.param("http://loa.xa.example", id="with a QR code"),
+        pytest.param("", id="without an address", marks=pytest.mark.long),
+    ],
+)
 async def test_every_text_arrives_whole_in_order_and_cut_at_sentence_ends(tmp_path, public_url):
     async def furnish(town: Town) -> None:
         for village in town.villages:

@@ -87,7 +87,13 @@ def test_the_notices_are_short_and_long():
     assert lengths[-1] >= 800
 
 
-@pytest.mark.parametrize("position", range(len(NOTICES)), ids=[notice["code"] for notice in NOTICES])
+@pytest.mark.parametrize(
+    "position",
+    [
+        pytest.param(position, id=notice["code"], marks=[pytest.mark.long] if position % 3 else [])
+        for position, notice in enumerate(NOTICES)
+    ],
+)
 def test_a_picture_is_read_back_after_half_its_size_and_heavy_compression(position):
     words = words_of(position)
     picture = compressed(notice_png(words))
