@@ -11,17 +11,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, select
 
 from adapters.contract import Button, Can
-from adapters.text import plain
-from bot import counting, face, people, seen, texts
-from bot.messages import Message, to_payload
-from bot.permissions import Duty, holders
+from bot import calls, counting, face, seen, texts
+from bot.calls import is_heard as is_heard
 from bot.turn import Turn
-from store import outbox, reach
+from store import reach
 from store.tables import (
     Account,
     Answer,
     Household,
-    Lane,
     Notice,
     NoticeState,
     NoticeTarget,
@@ -78,7 +75,8 @@ def count(
         counting.show_soon(session, notice.id or 0, counts_in, now=now)
     is_heard = True
     if answer is Answer.HELP and before is not answer:
-        is_heard = _call_for_help(session, account, notice, household.number if household else None, counts_in, now=now)
+        number, village = household.number if household else None, session.get_one(Unit, counts_in)
+        is_heard = calls.call(session, account, notice, number, village, now=now)
     return Counted(household, counts_in, before, is_heard)
 
 
@@ -92,11 +90,6 @@ def answer_of(session: Session, account: Account, notice: Notice) -> Answer | No
         )
     ).first()
     return Answer(answer) if answer else None
-
-
-def is_heard(session: Session, account: Account, notice: Notice) -> bool:
-    """Whether the account's call for help was passed on to somebody."""
-    return session.exec(select(Outbox.id).where(Outbox.key == _help_key(account, notice))).first() is not None
 
 
 def figure_of(session: Session, notice: Notice, unit_id: int) -> str:
@@ -152,29 +145,6 @@ def _keep(
         index_elements=["notice_id", "kind", "who"], set_={"answer": put.excluded.answer, "at": put.excluded.at}
     )
     return connection.execute(kept.returning(RECEIPTS.c.unit_id)).scalar_one() or unit_id
-
-
-def _call_for_help(
-    session: Session, account: Account, notice: Notice, number: int | None, unit_id: int, *, now: datetime
-) -> bool:
-    """ "Cần giúp" is a call: the village's head hears of it at once, in private."""
-    village = session.get_one(Unit, unit_id)
-    words = to_payload(Message(plain(texts.help_wanted(notice.code, village.name, number))))
-    chats: list[int] = []
-    for duty in (Duty.REGISTER, Duty.APPROVE):  # the head; where the head cannot be reached, the commune
-        for person_id in holders(session, village, duty):
-            chats += people.private_chats(session, person_id)
-        if chats:
-            break
-    for chat_id in chats:
-        # One call an account and notice, however often the answer is changed.
-        key = _help_key(account, notice)
-        outbox.post(session.connection(), chat_id=chat_id, key=key, payloads=[words], lane=Lane.REPLY, now=now)
-    return bool(chats)
-
-
-def _help_key(account: Account, notice: Notice) -> str:
-    return f"help:{notice.id}:{account.id}"
 
 
 # ---------------------------------------------------------------- in a chat

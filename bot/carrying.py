@@ -5,6 +5,7 @@ from datetime import datetime
 
 from sqlmodel import col, select
 
+from adapters.contract import Buttons
 from bot import errands, relays, texts
 from bot.permissions import Actor
 from bot.turn import Turn
@@ -32,13 +33,26 @@ def told(turn: Turn, actor: Actor, text: str, *, at: datetime) -> bool:
     """A bare report of somebody who carries. False: these words are something else, a household's number perhaps."""
     if not is_report(text):
         return False
-    outbox_id = errands.newest_here(turn.session, actor.person_id, turn.chat.id or 0)
+    outbox_id = _meant(turn, actor)
     if outbox_id is not None:
         _record(turn, actor, outbox_id, at=at)
     elif relays.carries_any(turn.session, actor.person_id):
         turn.say(texts.CARRY_NONE)
     else:
         return False
+    return True
+
+
+def told_since(
+    turn: Turn, actor: Actor, text: str, since: datetime, also: str, buttons: Buttons, *, at: datetime
+) -> bool:
+    """The same, when this chat was asked to carry `since` that time: the newest question is the one answered. False:
+    it was not. `also` and `buttons` say how to do what else the words may have meant."""
+    outbox_id = _meant(turn, actor) if is_report(text) else None
+    asked = errands.asked_at(turn.session, outbox_id, turn.chat.id or 0) if outbox_id is not None else None
+    if outbox_id is None or asked is None or asked < since:
+        return False
+    _record(turn, actor, outbox_id, at=at, also=also, buttons=buttons)
     return True
 
 
@@ -60,10 +74,16 @@ def is_report(text: str) -> bool:
     return " ".join(re.findall(r"\w+", folded(text))) in REPORTS
 
 
-def _record(turn: Turn, actor: Actor, outbox_id: int, *, at: datetime) -> None:
+def _meant(turn: Turn, actor: Actor) -> int | None:
+    return errands.newest_here(turn.session, actor.person_id, turn.chat.id or 0)
+
+
+def _record(
+    turn: Turn, actor: Actor, outbox_id: int, *, at: datetime, also: str = "", buttons: Buttons = ()
+) -> None:  # fmt: skip
     words = _report(turn, actor, outbox_id, at=at)
     left = len(errands.waiting(turn.session, turn.house, actor.person_id))
-    turn.say(f"{words} {texts.carry_left(left)}")
+    turn.say(" ".join(filter(None, (words, texts.carry_left(left), also))), buttons)
 
 
 def _report(turn: Turn, actor: Actor, outbox_id: int, *, at: datetime) -> str:

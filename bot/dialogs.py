@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlmodel import col, delete
@@ -20,6 +20,8 @@ class Place:
     kind: str
     step: str
     data: dict[str, Any]
+    at: datetime
+    """When it got there."""
 
 
 def of(turn: Turn) -> Place | None:
@@ -27,7 +29,8 @@ def of(turn: Turn) -> Place | None:
     dialog = turn.session.get(Dialog, turn.account.id)
     if dialog is None or dialog.expires_at <= turn.now:
         return None
-    return Place(dialog.kind, dialog.step, json.loads(turn.house.vault.open_text(dialog.sealed_data)))
+    data = json.loads(turn.house.vault.open_text(dialog.sealed_data))
+    return Place(dialog.kind, dialog.step, data, dialog.expires_at - LIFE)
 
 
 def put(turn: Turn, kind: str, step: str, data: dict[str, Any]) -> None:

@@ -5,12 +5,12 @@ or done (SENT); the errand says with whom it is. Whether somebody may act is ask
 that was given up carries nothing any more.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlmodel import Session, col, delete, or_, select
+from sqlmodel import Session, and_, col, delete, func, or_, select
 
 from adapters import contract
 from adapters.contract import Button, Buttons, Can, NobodyCarries
@@ -23,10 +23,11 @@ from bot.later import later
 from bot.messages import FileUse, Message, to_payload
 from bot.permissions import NOT_FOUND, Actor, Duty, actor_of, holders, villages_for
 from pictures import NoticeWords
-from store import audit, files, outbox
+from store import audit, files, outbox, reach, sessions
 from store.outbox import Step
 from store.tables import (
     Action,
+    Channel,
     Chat,
     Errand,
     Holder,
@@ -57,8 +58,6 @@ LOOK_AGAIN = timedelta(minutes=1)
 """While a row that was handed over before a crash is on its way to be handed over again."""
 UNDO = timedelta(minutes=30)
 LATELY = timedelta(hours=48)
-TITLE = 80
-ON_ITS_WAY = (State.QUEUED, State.LEASED, State.SENDING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +137,7 @@ class _Case:
 
 def sheet(session: Session, house: House, row: Outbox, *, now: datetime) -> NoticeWords | None:
     """What the picture for this row shows; None when none is wanted any more: it was handed over, or is replaced."""
-    if session.get(Errand, row.id) is not None or row.is_old or row.notice_id is None:
+    if session.get(Errand, row.id) is not None or _is_over(row, now) or row.notice_id is None:
         return None
     notice = session.get_one(Notice, row.notice_id)
     return kits.words_of(shown.face_of(session, house, notice, now=now), _link(session, house, row))
@@ -150,9 +149,11 @@ def hand(session: Session, house: House, row: Outbox, picture: bytes | None, *, 
     Whom nothing reaches is passed over; where that leaves nobody, it is the commune's at once. Raises NobodyCarries
     when nobody is named at all.
     """
-    if row.is_old or row.notice_id is None or row.unit_id is None or session.get(Errand, row.id) is not None:
+    # Locked, both: of this and a stop, or a change of the group's people, at the same moment, one sees the other.
+    session.refresh(row, with_for_update=True)
+    if row.notice_id is None or row.unit_id is None or _is_over(row, now) or session.get(Errand, row.id) is not None:
         return
-    group = session.get(RelayGroup, row.chat_id)
+    group = session.get(RelayGroup, row.chat_id, with_for_update=True, populate_existing=True)
     if group is None or (group.carrier_id is None and group.backup_id is None):
         raise NobodyCarries("no carrier")
     errand = Errand(
@@ -180,16 +181,45 @@ def hand(session: Session, house: House, row: Outbox, picture: bytes | None, *, 
     _to_commune(session, house, case, now=now)
 
 
+def _is_over(row: Outbox, now: datetime) -> bool:
+    """It is replaced, stopped, or too late: whatever its state, nobody is to carry it."""
+    return row.is_old or (row.expires_at is not None and row.expires_at <= now)
+
+
 def _give_to(
     session: Session, house: House, case: _Case, holder: Holder, person_id: int | None, *, now: datetime
 ) -> None:
     """The errand is this person's: the kit goes out, and a look at it later is asked for."""
     errand = case.errand
+    is_first, errand.reached_at = errand.reached_at is None, errand.reached_at or now
     errand.holder, errand.person_id, errand.given_at = holder, person_id, now
     session.add(errand)
     session.flush()
+    theirs = people.private_chats(session, person_id) if person_id is not None else []
+    asked_before = {row.chat_id for row in _messages(session, errand.outbox_id, TOLD_IN) if row.chat_id in theirs}
     _send(session, house, case, now=now)
+    _ask_again(session, house, case, asked_before, now=now)
     _wait(session, house, case, now=now)
+    if is_first:
+        reach.recount(session.connection(), [(errand.notice_id, errand.unit_id)])
+
+
+def _pass_to(
+    session: Session, house: House, case: _Case, holder: Holder, person_id: int | None, *, now: datetime
+) -> None:
+    """The same, and whoever was asked before reads who is asked now."""
+    words = texts.carry_passed(case.notice.code, case.chat.title, _name(session, person_id))
+    outbox_id = case.errand.outbox_id
+    _rewrite(session, house, outbox_id, words, _button(outbox_id), now=now, but_to=(person_id,))
+    _give_to(session, house, case, holder, person_id, now=now)
+
+
+def _release(session: Session, house: House, case: _Case, *, now: datetime) -> None:
+    """Whoever was asked and is named for the group no more reads that it is somebody else's."""
+    errand = case.errand
+    words = texts.carry_released(case.notice.code, case.chat.title, _name(session, errand.person_id))
+    named = (errand.person_id, case.group.carrier_id, case.group.backup_id)
+    _rewrite(session, house, errand.outbox_id, words, now=now, but_to=named)
 
 
 def _to_commune(session: Session, house: House, case: _Case, *, now: datetime) -> None:
@@ -319,10 +349,10 @@ def _button(outbox_id: int, *, undo: bool = False) -> Buttons:
 
 def _rewrite(
     session: Session, house: House, outbox_id: int, words: str | Text, buttons: Buttons = (), *, now: datetime,
-    but_to: int | None = None,
+    but_to: Iterable[int | None] = (),
 ) -> None:  # fmt: skip
-    """Everybody who was told to carry it reads this instead, but for the person `but_to`."""
-    spared = people.private_chats(session, but_to) if but_to is not None else []
+    """Everybody who was told to carry it reads this instead, but for the persons `but_to`."""
+    spared = [chat_id for id_ in but_to if id_ is not None for chat_id in people.private_chats(session, id_)]
     payload = to_payload(Message(plain(words) if isinstance(words, str) else words, buttons))
     for row in _messages(session, outbox_id, TOLD_IN):
         if row.chat_id not in spared and Can.EDIT in _can(house, row.channel_id):
@@ -345,10 +375,31 @@ def _can(house: House, channel_id: int) -> Can:
 
 
 def waiting(session: Session, house: House, person_id: int) -> list[Kit]:
-    """What this person has to carry now: urgent first, then the newest."""
-    cases = _cases(session, Errand.person_id == person_id, Outbox.state == State.HANDED, col(Outbox.is_old).is_(False))
+    """What this person may carry now: urgent first, then the newest.
+
+    A carrier's stays until it is carried, with whomever it is by then; a backup's begins when the carrier was waited
+    for.
+    """
+    found = _cases(session, *_waits_for(person_id))
+    villages = {case.village.id: case.village for case in found}
+    serves = {id_ for id_, village in villages.items() if relays.may_carry(session, person_id, village)}
+    cases = [case for case in found if case.village.id in serves]
     cases.sort(key=lambda case: (not case.notice.is_urgent, -case.errand.given_at.timestamp(), -case.errand.outbox_id))
     return [_kit(session, house, case) for case in cases]
+
+
+def _waits_for(person_id: int) -> tuple[Any, ...]:
+    """Conditions on an errand, its row and its group."""
+    is_passed = col(Errand.holder).in_((Holder.BACKUP, Holder.COMMUNE))
+    return (
+        Outbox.state == State.HANDED,
+        col(Outbox.is_old).is_(False),
+        or_(
+            col(Errand.person_id) == person_id,
+            col(RelayGroup.carrier_id) == person_id,
+            and_(col(RelayGroup.backup_id) == person_id, is_passed),
+        ),
+    )
 
 
 def lately_done(session: Session, house: House, person_id: int, *, now: datetime) -> list[Done]:
@@ -400,7 +451,7 @@ def overdue(session: Session, house: House, actor: Actor, *, now: datetime) -> l
             Overdue(
                 outbox_id=case.errand.outbox_id,
                 code=case.notice.code,
-                title=_title(shown.body_of(session, case.notice)),
+                title=shown.title_of(session, case.notice),
                 village=case.village.name,
                 village_code=case.village.code,
                 group=case.chat.title,
@@ -461,11 +512,6 @@ def _token(session: Session, row: Outbox) -> str:
     return (target.link_token or "") if target is not None and target.link_revoked_at is None else ""
 
 
-def _title(body: str) -> str:
-    line = body.split("\n", 1)[0]
-    return line if len(line) <= TITLE else f"{line[: TITLE - 1].rstrip()}…"
-
-
 def _person(session: Session, person_id: int | None) -> Person | None:
     return session.get(Person, person_id) if person_id is not None else None
 
@@ -487,8 +533,13 @@ def _case(session: Session, errand: Errand) -> _Case:
 
 
 def _cases(session: Session, *where: Any) -> list[_Case]:
-    found = select(Errand, Outbox).join(Outbox, col(Outbox.id) == Errand.outbox_id).where(*where)
-    return [_case(session, errand) for errand, _ in session.exec(found).all()]
+    found = (
+        select(Errand)
+        .join(Outbox, col(Outbox.id) == Errand.outbox_id)
+        .outerjoin(RelayGroup, col(RelayGroup.chat_id) == Errand.chat_id)
+        .where(*where)
+    )
+    return [_case(session, errand) for errand in session.exec(found).all()]
 
 
 def _case_for(session: Session, actor: Actor, outbox_id: int) -> _Case:
@@ -503,9 +554,7 @@ def _case_for(session: Session, actor: Actor, outbox_id: int) -> _Case:
     if actor.may(Duty.BROADCAST, case.village):
         return case
     named = (errand.person_id, case.group.carrier_id, case.group.backup_id)
-    if actor.person_id in named and any(
-        person.id == actor.person_id for person in relays.candidates(session, case.village)
-    ):
+    if actor.person_id in named and relays.may_carry(session, actor.person_id, case.village):
         return case
     raise NotFound(NOT_FOUND)
 
@@ -554,20 +603,22 @@ def take_back(session: Session, house: House, actor: Actor, outbox_id: int, *, n
     session.add(errand)
     session.flush()
     _audit(session, actor, case, "errand taken back", now=now)
-    _ask_again(session, house, case, now=now)
+    named = (errand.person_id, case.group.carrier_id, case.group.backup_id)
+    theirs = {chat_id for id_ in named if id_ is not None for chat_id in people.private_chats(session, id_)}
+    _ask_again(session, house, case, theirs, now=now)
     if errand.holder is not Holder.COMMUNE:
         _wait(session, house, case, now=now)
 
 
-def _ask_again(session: Session, house: House, case: _Case, *, now: datetime) -> None:
-    """Instructions and reminders say again what they said."""
+def _ask_again(session: Session, house: House, case: _Case, chat_ids: Container[int], *, now: datetime) -> None:
+    """Instructions and reminders in these chats say again what they said."""
     outbox_id, notice = case.errand.outbox_id, case.notice
     words = kits.texts_of(shown.face_of(session, house, notice, now=now), _link(session, house, case.row))
     files_beside = len(_files(case, shown.uses_of(session, notice)))
     theirs = people.private_chats(session, case.errand.person_id) if case.errand.person_id is not None else []
     for row in _messages(session, outbox_id, TOLD_IN):
         can = _can(house, row.channel_id)
-        if Can.EDIT not in can:
+        if row.chat_id not in chat_ids or Can.EDIT not in can:
             continue
         if row.key == _key(outbox_id, "do"):
             count = len(words) + (files_beside if Can.FILES in can else 0)
@@ -605,25 +656,41 @@ def _why_not_back(session: Session, case: _Case, *, now: datetime) -> str | None
 
 
 def opened(session: Session, notice_id: int, unit_id: int, *, now: datetime) -> None:
-    """Somebody else opened the village's link: where one group alone waits for its carrier, it was carried."""
+    """Somebody else opened the village's link, which was counted: it was carried into the group, where that is sure.
+
+    It is not when the link was given for another group too, or with former words for this one: perhaps it stands
+    there, whatever we were told. Nor when the browser may be that of somebody who has the link from us.
+    """
     session.flush()
-    rows = session.exec(
-        select(Outbox.id).where(
-            Outbox.notice_id == notice_id,
-            Outbox.unit_id == unit_id,
-            Outbox.action == Action.POST,
-            Outbox.state == State.HANDED,
-            col(Outbox.is_old).is_(False),
-        )
-    ).all()
-    errand = session.get(Errand, rows[0]) if len(rows) == 1 else None
-    if errand is None or not outbox.advance(session.connection(), errand.outbox_id, Step.ACCEPTED):
+    cases = _cases(session, Errand.notice_id == notice_id, Errand.unit_id == unit_id)
+    if len(cases) != 1 or cases[0].row.state is not State.HANDED or cases[0].row.is_old:
+        return
+    (case,) = cases
+    errand = case.errand
+    if not _are_known(session, case, now=now) and _opens(session, errand) < 2:
+        return
+    if not outbox.advance(session.connection(), errand.outbox_id, Step.ACCEPTED):
         return
     errand.done_at, errand.proof, errand.done_by_id = now, Proof.OPENED, None
     session.add(errand)
     session.flush()
     _forget_task(session, errand.outbox_id)
     later(session, "carry", str(errand.outbox_id), now, outbox=errand.outbox_id)
+
+
+def _are_known(session: Session, case: _Case, *, now: datetime) -> bool:
+    """Whether we would recognise the browsers of those who have the link from us, by a sign-in."""
+    was_passed = case.errand.holder is not Holder.CARRIER
+    asked = {case.group.carrier_id, case.errand.person_id, case.group.backup_id if was_passed else None} - {None}
+    return all(sessions.is_signed_in(session, person_id or 0, now=now) for person_id in asked)
+
+
+def _opens(session: Session, errand: Errand) -> int:
+    """Browsers that opened the link and were counted."""
+    counted = select(func.count()).where(
+        Receipt.notice_id == errand.notice_id, Receipt.unit_id == errand.unit_id, Receipt.kind == ReceiptKind.OPENED
+    )
+    return session.exec(counted).one()
 
 
 def _show_done(session: Session, house: House, case: _Case, *, now: datetime) -> None:
@@ -666,6 +733,18 @@ def stop(session: Session, house: House, notice: Notice, *, now: datetime) -> No
     over = _cases(session, Errand.notice_id == notice.id, Outbox.state == State.CANCELLED)
     for case in over:
         withdraw(session, house, case.errand.outbox_id, now=now)
+    just_now = (
+        select(Outbox.id)
+        .join(Channel, col(Channel.id) == Outbox.channel_id)
+        .where(
+            Outbox.notice_id == notice.id,
+            Outbox.state == State.SENDING,
+            col(Outbox.expires_at) <= now,
+            col(Channel.hands_over),
+        )
+    )
+    for row_id in session.exec(just_now).all():
+        later(session, "carry", str(row_id), now + LOOK_AGAIN, outbox=row_id)
 
 
 def _audit(session: Session, actor: Actor, case: _Case, action: str, *, now: datetime) -> None:
@@ -694,13 +773,15 @@ def remind(session: Session, house: House, payload: dict[str, Any], now: datetim
         later(session, "errand", str(errand.outbox_id), morning, outbox=errand.outbox_id)
         return
     holds = relays.reachable(session, errand.person_id, case.village, now=now)
-    # One reminder an errand: a backup who got it because the carrier did not answer has been waited for long enough.
-    if holds and not errand.reminders and errand.given_at == errand.handed_at:
+    chats = people.private_chats(session, errand.person_id or 0)
+    # One reminder, until others are named: a backup who got it after the carrier's has been waited for long enough.
+    # Whom only a phone reaches cannot be reminded, so that time is not spent on it.
+    if holds and chats and not errand.reminders:
         errand.reminders = 1
         session.add(errand)
         session.flush()
         _send(session, house, case, now=now)  # also to a chat that was linked meanwhile
-        for chat_id in people.private_chats(session, errand.person_id or 0):
+        for chat_id in chats:
             _Sending(session, house, case, chat_id, now).post("remind", [_reminder(house, case)])
         _wait(session, house, case, now=now)
         return
@@ -715,41 +796,64 @@ def _next_holder(session: Session, house: House, case: _Case, *, now: datetime) 
         and backup_id not in (errand.person_id, case.group.carrier_id)
         and relays.reachable(session, backup_id, case.village, now=now)
     ):
-        words = texts.carry_passed(case.notice.code, case.chat.title, _name(session, backup_id))
-        _rewrite(session, house, errand.outbox_id, words, _button(errand.outbox_id), now=now, but_to=backup_id)
         audit.note(
             session, at=now, person_id=None, unit_id=errand.unit_id, action="errand given to the backup",
             subject=case.notice.code, detail=f"chat:{errand.chat_id}",
         )  # fmt: skip
-        _give_to(session, house, case, Holder.BACKUP, backup_id, now=now)
+        _pass_to(session, house, case, Holder.BACKUP, backup_id, now=now)
     else:
         _to_commune(session, house, case, now=now)
 
 
 def look(session: Session, house: House, payload: dict[str, Any], now: datetime) -> None:
-    """Task "carry": something about the errand changed outside of a chat. Whoever it concerns now hears of it."""
-    errand = session.get(Errand, payload["outbox"])
-    if errand is None:
+    """Task "carry": something about the errand changed outside of a chat. Whoever it concerns now hears of it.
+
+    `new`: who carries to the group and was not named for it before. What is being handed over is looked at a little
+    later.
+    """
+    row = session.get(Outbox, payload["outbox"], populate_existing=True)  # its state is written past the session
+    if row is None or row.id is None:
         return
-    case = _case(session, errand)
-    if case.row.state is State.SENT:
-        _show_done(session, house, case, now=now)
-    elif case.row.state is not State.HANDED or case.row.is_old:
-        withdraw(session, house, errand.outbox_id, now=now)
-    elif errand.holder is not Holder.COMMUNE:
-        _settle(session, house, case, now=now)
-
-
-def _settle(session: Session, house: House, case: _Case, *, now: datetime) -> None:
-    """The group's people have changed: the errand is with whoever has that part now."""
-    errand = case.errand
-    person_id = case.group.carrier_id if errand.holder is Holder.CARRIER else case.group.backup_id
-    if not relays.reachable(session, person_id, case.village, now=now):
-        _next_holder(session, house, case, now=now)
-    elif person_id != errand.person_id:
-        _give_to(session, house, case, errand.holder, person_id, now=now)
+    if _is_over(row, now) and outbox.advance(session.connection(), row.id, Step.CANCEL):
+        session.refresh(row)
+    errand = session.get(Errand, row.id)
+    if row.state in relays.ON_ITS_WAY:
+        new = payload.get("new", [])
+        key = ":".join(map(str, (row.id, *new)))
+        later(session, "carry", key, now + LOOK_AGAIN, outbox=row.id, new=new)
+    elif errand is None:
+        return
+    elif row.state is State.SENT:
+        _show_done(session, house, _case(session, errand), now=now)
+    elif row.state is State.HANDED:
+        _settle(session, house, _case(session, errand), payload.get("new", []), now=now)
     else:
-        _send(session, house, case, now=now)
+        withdraw(session, house, errand.outbox_id, now=now)
+
+
+def _settle(session: Session, house: House, case: _Case, new: Sequence[int], *, now: datetime) -> None:
+    """The group's people have changed: the errand is with whoever has that part now.
+
+    What was left to the commune goes to whoever is new, and comes back to it as everything does.
+    """
+    errand, group = case.errand, case.group
+    parts = {Holder.CARRIER: group.carrier_id, Holder.BACKUP: group.backup_id}
+    if errand.holder is Holder.COMMUNE:
+        for holder, person_id in parts.items():
+            if person_id in new and relays.reachable(session, person_id, case.village, now=now):
+                errand.reminders = 0
+                _pass_to(session, house, case, holder, person_id, now=now)
+                break
+    else:
+        person_id = parts[errand.holder]
+        if not relays.reachable(session, person_id, case.village, now=now):
+            _next_holder(session, house, case, now=now)
+        elif person_id != errand.person_id or person_id in new:
+            errand.reminders = 0
+            _pass_to(session, house, case, errand.holder, person_id, now=now)
+        else:
+            _send(session, house, case, now=now)
+    _release(session, house, case, now=now)
 
 
 def tell_commune(session: Session, house: House, payload: dict[str, Any], now: datetime) -> None:
@@ -761,7 +865,7 @@ def tell_commune(session: Session, house: House, payload: dict[str, Any], now: d
         if not case.errand.reminders and not case.row.is_old
     ]
     morning = awake(now, house.zone, is_urgent=notice.is_urgent)
-    if unheard and (morning > now or any(case.row.state in ON_ITS_WAY for case in unheard)):
+    if unheard and (morning > now or any(case.row.state in relays.ON_ITS_WAY for case in unheard)):
         later(session, "errands", str(notice.id), max(morning, now + LOOK_AGAIN), notice=notice.id)
         return
     new = {case.errand.outbox_id: case for case in unheard if case.row.state is State.HANDED}
@@ -773,11 +877,12 @@ def tell_commune(session: Session, house: House, payload: dict[str, Any], now: d
     for person_id in _officials(session, notice, new.values()):
         listed = overdue(session, house, actor_of(session, person_id), now=now)
         lines = [
-            texts.commune_call(line.village, line.group, line.carrier, line.backup, line.phone)
+            texts.commune_call(line.village, line.group, line.carrier, line.backup)
             for line in listed
             if line.outbox_id in new
         ]
-        words = "\n".join([texts.commune_calls(notice.code, urgent=notice.is_urgent), *lines])
+        page = f"{house.public_url}/console/" if house.public_url else ""
+        words = "\n".join([texts.commune_calls(notice.code, urgent=notice.is_urgent, page=page), *lines])
         for chat_id in people.private_chats(session, person_id):
             outbox.post(
                 session.connection(),
@@ -800,12 +905,11 @@ def _officials(session: Session, notice: Notice, cases: Iterable[_Case]) -> list
 
 def newest_here(session: Session, person_id: int, chat_id: int) -> int | None:
     """Which errand a bare "1" in this chat means: the only one that the person has, else the newest given here."""
-    named = or_(RelayGroup.carrier_id == person_id, RelayGroup.backup_id == person_id)
     rows = session.exec(
         select(Errand.outbox_id, Errand.person_id)
         .join(Outbox, col(Outbox.id) == Errand.outbox_id)
         .join(RelayGroup, col(RelayGroup.chat_id) == Errand.chat_id)
-        .where(Outbox.state == State.HANDED, col(Outbox.is_old).is_(False), or_(Errand.person_id == person_id, named))
+        .where(*_waits_for(person_id))
         .order_by(col(Errand.given_at).desc(), col(Errand.outbox_id).desc())
     ).all()
     own = [outbox_id for outbox_id, holder_id in rows if holder_id == person_id]
@@ -816,16 +920,25 @@ def newest_here(session: Session, person_id: int, chat_id: int) -> int | None:
         .where(Outbox.chat_id == chat_id, col(Outbox.key).in_([_key(outbox_id, "do") for outbox_id, _ in rows]))
         .order_by(col(Outbox.id).desc())
     ).first()
-    return errand_of(given_here) if given_here is not None else next(iter(own), None)
+    if given_here is not None:
+        return errand_of(given_here)
+    return next((outbox_id for outbox_id in (*own, *(row[0] for row in rows))), None)
+
+
+def asked_at(session: Session, outbox_id: int, chat_id: int) -> datetime | None:
+    """When this chat was last asked to carry it; None when it never was."""
+    keys = [_key(outbox_id, what) for what in TOLD_IN]
+    asked = select(Outbox.created_at).where(Outbox.chat_id == chat_id, col(Outbox.key).in_(keys))
+    return session.exec(asked.order_by(col(Outbox.created_at).desc()).limit(1)).first()
 
 
 def _open_case(session: Session, outbox_id: int, *, now: datetime) -> _Case | None:
     """The errand when it is still to be done; one that is being handed over again is looked at a little later."""
     errand = session.get(Errand, outbox_id)
     case = _case(session, errand) if errand is not None else None
-    if case is None or case.row.is_old:
+    if case is None or _is_over(case.row, now):
         return None
-    if case.row.state in ON_ITS_WAY:
+    if case.row.state in relays.ON_ITS_WAY:
         later(session, "errand", str(outbox_id), now + LOOK_AGAIN, outbox=outbox_id)
         return None
     return case if case.row.state is State.HANDED else None

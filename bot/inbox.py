@@ -147,6 +147,10 @@ def _on_duty(turn: Turn, event: MessageReceived, actor: Actor, files: Mapping[st
     if carrying.replied(turn, actor, event.text, event.reply_to, at=event.at):
         return True
     place = dialogs.of(turn)
+    if place is not None and place.kind == reports.KIND:
+        also, buttons = reports.instead(turn, actor, place, event.text)
+        if carrying.told_since(turn, actor, event.text, place.at, also, buttons, at=event.at):
+            return True
     if place is not None and _goes_on(turn, event, place, actor, files):
         return True
     return carrying.told(turn, actor, event.text, at=event.at)

@@ -104,7 +104,8 @@ def link_of(house: House, token: str) -> str:
 def queue(session: Session, house: House, notice: Notice, chats: Sequence[Chat], *, lane: Lane, now: datetime) -> None:
     """Give each village of these groups its link, and queue one row a group for whoever carries it.
 
-    A village that has its link keeps it, so that what was carried before leads to what is said now.
+    A village that has its link keeps it, so that what was carried before leads to what is said now; a revoked one is
+    known as such for ever, and what is carried after it has none.
     """
     if not chats:
         return
@@ -120,11 +121,11 @@ def queue(session: Session, house: House, notice: Notice, chats: Sequence[Chat],
 
 
 def _token_of(session: Session, notice: Notice, unit_id: int | None) -> str:
-    """The village's token, a new one where there is none or the old one was revoked."""
+    """The village's token, a new one where there is none; '' where it was revoked, which it stays for this notice."""
     target = session.exec(
         select(NoticeTarget).where(NoticeTarget.notice_id == notice.id, NoticeTarget.unit_id == unit_id)
     ).one()
-    if target.link_token is None or target.link_revoked_at is not None:
-        target.link_token, target.link_revoked_at = new_token(), None
+    if target.link_token is None:
+        target.link_token = new_token()
         session.add(target)
-    return target.link_token
+    return target.link_token if target.link_revoked_at is None else ""

@@ -505,7 +505,9 @@ def cancel(session: Session, house: House, actor: Actor, notice: Notice, *, now:
     if notice.author_id != actor.person_id and not actor.may(Duty.APPROVE, place):
         raise NotFound(NOT_FOUND)
     if notice.state is NoticeState.PUBLISHED:
-        stopped = outbox.cancel_notice(session.connection(), notice.id or 0)
+        connection = session.connection()
+        outbox.lapse(connection, notice_id=notice.id, now=now)
+        stopped = outbox.cancel_notice(connection, notice.id or 0)
         errands.stop(session, house, notice, now=now)
         detail = f"{stopped} rows stopped"
     elif notice.state in (NoticeState.DRAFT, NoticeState.WAITING, NoticeState.RETURNED):

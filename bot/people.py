@@ -1,8 +1,9 @@
 """People with a duty: their roles, the accounts tied to them, and the codes that tie."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlmodel import Session, col, select, update
+from sqlmodel import Session, col, or_, select, update
 
 from bot import codes, phones, texts
 from bot.errors import Conflict, Invalid, NotAllowed, NotFound
@@ -20,11 +21,13 @@ from store.tables import (
     Notice,
     NoticeState,
     OneTimeCode,
+    Outbox,
     Person,
     RelayGroup,
     Role,
     RoleName,
     Standing,
+    State,
     Unit,
     UnitKind,
     WebSession,
@@ -132,11 +135,23 @@ def _hand_on_errands(session: Session, leaving: Person, coming: Person, *, now: 
     """The coming person carries where the leaving one did, and gets what is still to be carried."""
     session.exec(update(RelayGroup).where(col(RelayGroup.carrier_id) == leaving.id).values(carrier_id=coming.id))
     session.exec(update(RelayGroup).where(col(RelayGroup.backup_id) == leaving.id).values(backup_id=coming.id))
-    held = select(Errand).where(Errand.person_id == leaving.id, col(Errand.done_at).is_(None))
+    theirs = select(RelayGroup.chat_id).where(
+        or_(col(RelayGroup.carrier_id) == coming.id, col(RelayGroup.backup_id) == coming.id)
+    )
+    held = (
+        select(Errand)
+        .join(Outbox, col(Outbox.id) == Errand.outbox_id)
+        .where(
+            or_(col(Errand.person_id) == leaving.id, col(Errand.chat_id).in_(theirs)),
+            col(Outbox.state).in_((State.QUEUED, State.LEASED, State.SENDING, State.HANDED)),
+        )
+    )
     for errand in session.exec(held).all():
-        errand.person_id = coming.id
-        session.add(errand)
-        later(session, "carry", str(errand.outbox_id), now, outbox=errand.outbox_id)
+        if errand.person_id == leaving.id:
+            errand.person_id = coming.id
+            session.add(errand)
+        key = f"{errand.outbox_id}:{coming.id}"
+        later(session, "carry", key, now, outbox=errand.outbox_id, new=[coming.id])
 
 
 def lock_out(session: Session, person: Person, *, now: datetime) -> None:
@@ -237,24 +252,24 @@ def spend(session: Session, code: OneTimeCode, *, now: datetime) -> bool:
 def set_phone(session: Session, house: House, actor: Actor | None, person: Person, phone: str, now: datetime) -> str:
     """Keep the number at which officials call, '' takes it away; returns it as it is kept.
 
-    One's own, or of somebody with a duty where the actor keeps people or groups. `actor` None: the machine's own
-    operator. Raises NotFound for others, Invalid for what is no number.
+    `actor` None: the machine's own operator. Raises NotFound for a number that is not the actor's to keep, Invalid for
+    what is no number.
     """
-    if actor is not None and actor.person_id != person.id and not _keeps(session, actor, person):
-        raise NotFound(NOT_FOUND)
+    if actor is not None:
+        held = select(Unit).join(Role, col(Role.unit_id) == Unit.id).where(
+            Role.person_id == person.id, col(Role.revoked_at).is_(None)
+        )  # fmt: skip
+        if not may_phone(actor, _id(person), session.exec(held).all()):
+            raise NotFound(NOT_FOUND)
     return phones.put(session, house, person, phone, by=actor, now=now)
 
 
-def _keeps(session: Session, actor: Actor, person: Person) -> bool:
-    held = select(Unit).join(Role, col(Role.unit_id) == Unit.id).where(
-        Role.person_id == person.id, col(Role.revoked_at).is_(None)
-    )  # fmt: skip
-    return any(actor.may(duty, unit) for unit in session.exec(held) for duty in (Duty.MANAGE, Duty.ENROL))
-
-
-def phone_of(house: House, person: Person | None) -> str:
-    """The number at which officials call; '' when none is known."""
-    return phones.of(house, person)
+def may_phone(actor: Actor, person_id: int, held: Sequence[Unit]) -> bool:
+    """Whether the number of a person with duties over these units is the actor's to read and change: one's own, or of
+    somebody all of whose duties lie where the actor gives duties or calls people."""
+    keeps = (Duty.MANAGE, Duty.APPROVE)
+    is_below = bool(held) and all(any(actor.may(duty, unit) for duty in keeps) for unit in held)
+    return actor.person_id == person_id or is_below
 
 
 def private_chats(session: Session, person_id: int) -> list[int]:

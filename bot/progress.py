@@ -68,6 +68,7 @@ class Totals(NamedTuple):
     failed: int
     unknown: int
     handed: int
+    by_hand: int
     given: int
     carried: int
 
@@ -85,9 +86,10 @@ def _payload(notice: Notice, totals: Totals, *, done: bool) -> str:
     words = texts.progress(
         notice.code,
         totals.sent - totals.carried,
-        totals.chats - totals.given,
+        totals.chats - totals.by_hand,
         totals.failed,
         totals.unknown,
+        by_hand=totals.by_hand,
         given=totals.given,
         carried=totals.carried,
         done=done,

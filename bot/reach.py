@@ -8,8 +8,7 @@ from statistics import median
 from sqlmodel import Session, col, delete, select
 
 from bot import counting, texts
-from bot.cells import harmless
-from bot.errors import Invalid, NotFound
+from bot.errors import Conflict, Invalid, NotFound
 from bot.house import House
 from bot.permissions import NOT_FOUND, Actor, Duty
 from store import audit
@@ -88,8 +87,10 @@ class VillageReach:
     chats: int
     sent: int
     handed: int
+    by_hand: int
+    """Of `chats`, groups that people carry to."""
     given: int
-    """Groups whose carrier was given it."""
+    """Of these, groups where somebody had it in hand."""
     carried: int
     """Of these, groups that it was carried into; among `sent` too."""
     failed: int
@@ -127,7 +128,7 @@ class VillageReach:
     @property
     def by_machine(self) -> tuple[int, int]:
         """(sent, all) of the groups that we write to ourselves."""
-        return self.sent - self.carried, self.chats - len(self.in_hand)
+        return self.sent - self.carried, self.chats - self.by_hand
 
     @property
     def words(self) -> str:
@@ -145,6 +146,8 @@ class NoticeReach:
         total = self.total
         return texts.relay_line(
             villages=len(self.villages),
+            machine=total.by_machine,
+            by_hand=total.by_hand,
             given=total.given,
             carried=total.carried,
             median=total.carried_median,
@@ -170,8 +173,8 @@ class MissingHousehold:
 
 MOST_TOLD = 10_000
 COUNTS = (
-    "chats", "sent", "handed", "given", "carried", "failed", "unknown", "households", "card", "number", "head", "visit",
-    "unlinked", "join", "absent", "help",
+    "chats", "sent", "handed", "by_hand", "given", "carried", "failed", "unknown", "households", "card", "number",
+    "head", "visit", "unlinked", "join", "absent", "help",
 )  # fmt: skip
 
 
@@ -439,9 +442,10 @@ def tick(
 ) -> list[int]:
     """These households were told in person: by the head, or on a helper's visit, each with a grade of its own.
 
-    Returns the numbers newly recorded. Invalid for a foreign one.
+    Returns the numbers newly recorded. Invalid for a foreign one, Conflict once the notice is over.
     """
     grade = _grade_of(session, actor, notice, village)
+    _must_be_out(notice)
     recorded = []
     for household_id in dict.fromkeys(household_ids):
         household = session.get(Household, household_id)
@@ -511,6 +515,8 @@ def tell_count(
     """Keep how many people the head counted as knowing; None takes it back. A bare number, added to nothing."""
     if _grade_of(session, actor, notice, village) is not Grade.HEAD:
         raise NotFound(NOT_FOUND)
+    if count is not None:
+        _must_be_out(notice)
     if count is not None and not 0 <= count <= MOST_TOLD:
         raise Invalid(f"Số người phải từ 0 đến {texts.number(MOST_TOLD)}.", "count")
     target = session.get_one(NoticeTarget, (notice.id, village.id))
@@ -528,6 +534,12 @@ def tell_count(
         subject=notice.code,
         detail="taken back" if count is None else f"{count}",
     )
+
+
+def _must_be_out(notice: Notice) -> None:
+    """Nobody takes note of what was stopped or recalled; what was recorded before can still be taken back."""
+    if notice.state is not NoticeState.PUBLISHED:
+        raise Conflict(texts.RECORD_OVER)
 
 
 def _settle(
@@ -554,43 +566,3 @@ def _grade_of(session: Session, actor: Actor, notice: Notice, village: Unit) -> 
     if grade is None or notice.published_at is None or session.get(NoticeTarget, (notice.id, village.id)) is None:
         raise NotFound(NOT_FOUND)
     return grade
-
-
-# ---------------------------------------------------------------- as a file
-
-COLUMNS = (
-    "Thôn, bản", "Nhóm cần gửi", "Đã gửi", "Giao", "Đã chuyển", "Đang giao chuyển tay", "Chưa gửi được", "Chưa rõ",
-    "Người trong nhóm lúc gửi", "Đã xem", "Lượt mở (ước lượng)", "Hộ trong sổ", "Hộ đã nắm", "Tự xác nhận",
-    "Tự khai số hộ", "Trưởng bản ghi", "Tổ đến nhà ghi", "Tài khoản chưa gắn hộ",
-    "Số người trưởng bản đếm (không cộng vào hộ)", "Tham gia", "Vắng", "Cần giúp", "Trung vị thời gian nắm (phút)",
-    "Trung vị thời gian chuyển (phút)", "Nhóm còn mang tin cũ", "Lý do chưa gửi được",
-)  # fmt: skip
-
-
-def csv_rows(reach: NoticeReach) -> list[list[str]]:
-    """The table as text, header first. A cell that a spreadsheet could take for a formula is disarmed."""
-    return [list(COLUMNS), *([harmless(cell) for cell in _cells(line)] for line in (*reach.villages, reach.total))]
-
-
-def _cells(line: VillageReach) -> list[str]:
-    reasons = sorted({problem.words for problem in line.problems})
-    by_hand = [line.given, line.carried, line.handed] if line.in_hand else ["", "", ""]
-    measured = [line.members, line.seen, line.opens]
-    households = [line.households, line.acknowledged, line.card, line.number, line.head, line.visit]
-    return [
-        line.name,
-        *map(str, (line.chats, line.sent, *by_hand, line.failed, line.unknown)),
-        *(texts.NOT_MEASURABLE if count is None else str(count) for count in measured),
-        *(str(count) if line.households else "không có sổ hộ" for count in households),
-        str(line.unlinked),
-        "" if line.told_count is None else str(line.told_count),
-        *map(str, (line.join, line.absent, line.help)),
-        _minutes(line.median),
-        _minutes(line.carried_median),
-        "; ".join(line.old_texts),
-        "; ".join(reasons),
-    ]
-
-
-def _minutes(wait: timedelta | None) -> str:
-    return "" if wait is None else f"{wait.total_seconds() / 60:.1f}".replace(".", ",")

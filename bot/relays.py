@@ -1,7 +1,7 @@
 """Groups that exist already and that no account of ours may enter: who carries notices into them."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,7 +14,7 @@ from bot.errors import Conflict, Invalid, NotFound
 from bot.house import House
 from bot.later import later
 from bot.permissions import NOT_FOUND, Actor, Duty
-from store import audit, outbox
+from store import audit, outbox, sessions
 from store.outbox import Step
 from store.places import folded
 from store.tables import (
@@ -23,7 +23,6 @@ from store.tables import (
     Chat,
     ChatKind,
     Errand,
-    Holder,
     Outbox,
     Person,
     RelayGroup,
@@ -31,7 +30,6 @@ from store.tables import (
     RoleName,
     State,
     Unit,
-    WebSession,
 )
 
 RELAY = "relay"
@@ -40,7 +38,9 @@ MAIN = "main"
 LONGEST = 100
 """Letters of a group's name, as Zalo allows."""
 MOST_MEMBERS = 100_000
-WAITS = (State.QUEUED, State.LEASED, State.HANDED)
+ON_ITS_WAY = (State.QUEUED, State.LEASED, State.SENDING)
+"""A row that is being handed over: for the first time, or again after a crash."""
+WAITS = (*ON_ITS_WAY, State.HANDED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +100,7 @@ def put(
         raise NotFound(NOT_FOUND)
     title = _checked(session, village, title, members, carrier_id, backup_id, audience_id)
     chat = _known(session, village, chat_id) if chat_id is not None else None
-    for line in of_village(session, village):
+    for line in of_village(session, village, now=now):
         if folded(line.title) == folded(title) and line.chat_id != chat_id:
             raise Conflict(f"{village.name} đã có nhóm “{line.title}”.")
     is_new = chat is None
@@ -117,7 +117,7 @@ def put(
     session.add(group)
     session.flush()
     if was_with != (carrier_id, backup_id) and not is_new:
-        _pass_on(session, chat, now=now)
+        _pass_on(session, group, {carrier_id, backup_id} - {*was_with, None}, now=now)
     audit.note(
         session,
         at=now,
@@ -182,15 +182,17 @@ def _made(session: Session, house: House, actor: Actor | None, village: Unit, *,
     )
 
 
-def _pass_on(session: Session, chat: Chat, *, now: datetime) -> None:
-    """Others carry to this group from now on: what waits for it is looked at at once."""
+def _pass_on(session: Session, group: RelayGroup, new: Iterable[int | None], *, now: datetime) -> None:
+    """Others carry to this group from now on: what waits for it is looked at at once. `new`: who was not named yet."""
     waiting = (
         select(Errand.outbox_id)
         .join(Outbox, col(Outbox.id) == Errand.outbox_id)
-        .where(Errand.chat_id == chat.id, Outbox.state == State.HANDED, Errand.holder != Holder.COMMUNE)
+        .where(Errand.chat_id == group.chat_id, col(Outbox.state).in_(WAITS))
     )
     for outbox_id in session.exec(waiting).all():
-        later(session, "carry", str(outbox_id), now, outbox=outbox_id)
+        # A key for each change: of two within a second, neither must be lost.
+        key = f"{outbox_id}:{group.carrier_id}:{group.backup_id}"
+        later(session, "carry", key, now, outbox=outbox_id, new=sorted(id_ for id_ in new if id_ is not None))
 
 
 def close(session: Session, actor: Actor | None, chat: Chat, *, now: datetime) -> None:
@@ -200,13 +202,14 @@ def close(session: Session, actor: Actor | None, chat: Chat, *, now: datetime) -
         raise NotFound(NOT_FOUND)
     if actor is not None and not actor.may(Duty.ENROL, session.get_one(Unit, chat.unit_id)):
         raise NotFound(NOT_FOUND)
+    session.flush()
     connection = session.connection()
-    waiting = select(Outbox.id, Outbox.state).where(Outbox.chat_id == chat.id, col(Outbox.state).in_(WAITS))
-    for row_id, state in session.exec(waiting).all():
+    outbox.lapse(connection, chat_id=chat.id, now=now)
+    waiting = select(Outbox.id).where(Outbox.chat_id == chat.id, col(Outbox.state).in_(WAITS))
+    for row_id in session.exec(waiting).all():
         outbox.advance(connection, row_id or 0, Step.GIVE_BACK)
         outbox.advance(connection, row_id or 0, Step.CANCEL)
-        if state is State.HANDED:
-            later(session, "carry", str(row_id), now, outbox=row_id)
+        later(session, "carry", str(row_id), now, outbox=row_id)
     audit.note(
         session,
         at=now,
@@ -224,8 +227,8 @@ def close(session: Session, actor: Actor | None, chat: Chat, *, now: datetime) -
 # ---------------------------------------------------------------- looking
 
 
-def of_village(session: Session, village: Unit, *, now: datetime | None = None) -> list[RelayLine]:
-    """Its groups that are reached by hand. Without `now` a phone that was signed in once counts as reachable."""
+def of_village(session: Session, village: Unit, *, now: datetime) -> list[RelayLine]:
+    """Its groups that are reached by hand."""
     rows = session.exec(
         select(Chat, RelayGroup)
         .join(RelayGroup, col(RelayGroup.chat_id) == Chat.id)
@@ -273,16 +276,19 @@ def candidates(session: Session, village: Unit) -> list[Person]:
     return list({person.id: person for person in (*own, *others)}.values())
 
 
-def reachable(session: Session, person_id: int | None, village: Unit, *, now: datetime | None) -> bool:
-    """Whether the person may carry for the village and anything brings a kit to them: a chat, or a linked phone."""
-    if person_id is None or all(person.id != person_id for person in candidates(session, village)):
+def reachable(session: Session, person_id: int | None, village: Unit, *, now: datetime) -> bool:
+    """Whether the person may carry for the village and anything brings a kit to them: a chat, or a linked phone that
+    is still good."""
+    if person_id is None or not may_carry(session, person_id, village):
         return False
     if people.private_chats(session, person_id):
         return True
-    phones = select(WebSession.id).where(WebSession.person_id == person_id, col(WebSession.is_phone))
-    if now is not None:
-        phones = phones.where(WebSession.expires_at > now)
-    return session.exec(phones).first() is not None
+    return sessions.is_signed_in(session, person_id, now=now, is_phone=True)
+
+
+def may_carry(session: Session, person_id: int, village: Unit) -> bool:
+    """Whether the person is one of `candidates`."""
+    return any(person.id == person_id for person in candidates(session, village))
 
 
 def carries_any(session: Session, person_id: int) -> bool:

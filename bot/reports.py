@@ -35,7 +35,7 @@ def report(turn: Turn, actor: Actor, code: str) -> None:
     lines += [_line(line) for line in found.villages]
     if len(found.villages) > 1:
         lines += ["", _line(found.total)]
-    if found.total.in_hand:
+    if found.total.by_hand:
         lines += ["", found.words]
     may_tick = any(_may_tick(actor, village) for village in villages)
     turn.say("\n".join(lines), ((Button("Hộ chưa nắm", f"{WORD}:l:{notice.code}"),),) if may_tick else ())
@@ -103,6 +103,21 @@ def tick_typed(turn: Turn, actor: Actor, place: Place, words: str) -> bool:
     turn.say(_ticked(actor, village, sorted(ids)))
     turn.say(*_list(turn, actor, notice, village))
     return True
+
+
+def instead(turn: Turn, actor: Actor, place: Place, words: str) -> tuple[str, Buttons]:
+    """How to tick the household whose number was typed, when the number was taken for something else."""
+    typed = re.findall(r"\d+", words)
+    if len(typed) != 1 or len(place.data["villages"]) != 1:
+        return "", ()
+    notice = notice_for(turn.session, actor, place.data["code"])
+    village = village_for(turn.session, actor, place.data["villages"][0], Duty.FIGURES)
+    wanted = (Household.unit_id == village.id, Household.number == int(typed[0]), col(Household.closed_at).is_(None))
+    household = turn.session.exec(select(Household).where(*wanted)).first()
+    if household is None:
+        return "", ()
+    button = Button(f"Hộ {household.number}", f"{WORD}:t:{notice.code}:{household.id}")
+    return texts.carry_not_household(household.number), ((button,),)
 
 
 def press(turn: Turn, actor: Actor, what: str, code: str, rest: str, row_id: int | None) -> None:

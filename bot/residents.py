@@ -32,7 +32,6 @@ from store.tables import (
     Outbox,
     Receipt,
     ReceiptKind,
-    State,
     Unit,
     WebSession,
 )
@@ -237,8 +236,7 @@ def opened(
     )
     if not added.rowcount:
         return False
-    if not _is_in_a_group(session, link):
-        errands.opened(session, link.notice_id, link.unit_id, now=now)
+    errands.opened(session, link.notice_id, link.unit_id, now=now)
     reach.recount(connection, [(link.notice_id, link.unit_id)])
     return True
 
@@ -259,17 +257,6 @@ def _hands_it_out(session: Session, house: House, link: Link, sender_id: str, se
         errands.carries(session, person_id, link.unit_id) or _may_see_kits(session, person_id, village)
         for person_id in persons
     )
-
-
-def _is_in_a_group(session: Session, link: Link) -> bool:
-    """The link stands in a group of the village already, with these words or former ones: that it was opened does not
-    tell that another group, or the correction, was carried to as well."""
-    carried = (
-        select(Outbox.id)
-        .join(Channel, col(Channel.id) == Outbox.channel_id)
-        .where(*_posts(link), Outbox.state == State.SENT, col(Channel.hands_over))
-    )
-    return session.exec(carried.limit(1)).first() is not None
 
 
 def _may_see_kits(session: Session, person_id: int, village: Unit) -> bool:

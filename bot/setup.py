@@ -3,12 +3,13 @@
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session
 
 from bot import texts
 from bot.house import House
 from bot.relays import RelayLine
-from store.tables import Channel, Chat, ChatKind, Standing, Unit
+from store import rooms
+from store.tables import Unit
 
 if TYPE_CHECKING:
     from pictures import SetupWords
@@ -20,7 +21,9 @@ def setup_words(
     """`line`: None for a village without such a group. `code`: a one-time code of the carrier's, '' for none."""
     from pictures import SetupWords  # what draws is loaded only where something is drawn
 
-    chat_url = _address(house, f"/chat/{quote(village.code, safe='')}") if _has_room(session, village) else ""
+    # What is written in the public room is read by all, and answered by nobody unless we are called by name.
+    has_room = rooms.has_group(session, village.id or 0)
+    chat_url = _address(house, f"/chat/{quote(village.code, safe='')}/private") if has_room else ""
     check_url = _address(house, "/tb/")
     commune = session.get(Unit, village.parent_id) if village.parent_id else None
     return SetupWords(
@@ -40,19 +43,3 @@ def setup_words(
 
 def _address(house: House, path: str) -> str:
     return f"{house.public_url}{path}" if house.public_url else ""
-
-
-def _has_room(session: Session, village: Unit) -> bool:
-    """Whether a resident can write to us at the village's own page."""
-    room = (
-        select(Chat.id)
-        .join(Channel, col(Channel.id) == Chat.channel_id)
-        .where(
-            Chat.unit_id == village.id,
-            col(Chat.audience_id).is_(None),
-            Chat.kind == ChatKind.GROUP,
-            Chat.standing != Standing.GONE,
-            Channel.adapter == "webchat",
-        )
-    )
-    return session.exec(room.limit(1)).first() is not None

@@ -11,9 +11,17 @@ from bot.house import House
 from bot.messages import FileUse
 from store.tables import Attachment, FileKind, Issuer, Notice, NoticeRevision, NoticeState, StoredFile, Wanted
 
+TITLE = 80
+
 
 def body_of(session: Session, notice: Notice) -> str:
     return session.get_one(NoticeRevision, (notice.id, notice.revision)).body
+
+
+def title_of(session: Session, notice: Notice) -> str:
+    """How the notice begins, short enough for a list."""
+    line = body_of(session, notice).split("\n", 1)[0]
+    return line if len(line) <= TITLE else f"{line[: TITLE - 1].rstrip()}…"
 
 
 def url_of(house: House, code: str) -> str:

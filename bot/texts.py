@@ -165,6 +165,12 @@ def help_wanted(code: str, village: str, household: int | None) -> str:
     return f"🆘 {sentence(village)}: {who} bấm “Cần giúp” ở {code}."
 
 
+def help_line(village: str, household: int | None) -> str:
+    """The same in a list."""
+    who = f"hộ số {household}" if household is not None else "một tài khoản chưa gắn hộ"
+    return f"{sentence(village)}: {who}"
+
+
 # ---------------------------------------------------------------- first words, help, privacy
 
 WELCOME = (
@@ -409,15 +415,17 @@ def stopped(code: str) -> str:
 
 
 def progress(
-    code: str, sent: int, chats: int, failed: int, unknown: int, *, given: int, carried: int, done: bool
+    code: str, sent: int, chats: int, failed: int, unknown: int, *, by_hand: int, given: int, carried: int, done: bool
 ) -> str:
-    """`chats` and `sent` count groups in which we post ourselves; `given` and `carried` those that people carry to."""
-    all_there = done and sent == chats and carried == given and not failed
+    """`chats` and `sent` count groups in which we post ourselves; the named ones those that people carry to."""
+    all_there = done and sent == chats and carried == by_hand and not failed
     lines = []
-    if chats or not given:
-        lines.append(f"đã gửi {number(sent)}/{number(chats)} nhóm{'' if done else '…'}")
-    if given:
-        lines.append(f"{number(given)} nhóm giao người chuyển tay, {number(carried)} đã chuyển")
+    more = "" if done else "…"
+    if chats or not by_hand:
+        lines.append(f"đã gửi {number(sent)}/{number(chats)} nhóm{more}")
+    if by_hand:
+        all_given = "" if given == by_hand else f"/{number(by_hand)}"
+        lines.append(f"{number(given)}{all_given} nhóm giao người chuyển tay, {number(carried)} đã chuyển{more}")
     if failed:
         lines.append(f"⚠️ {number(failed)} nhóm chưa gửi được")
     if unknown:
@@ -467,7 +475,6 @@ KIT_ASKS: dict[Wanted, str] = {
     Wanted.ATTEND: "Tham gia, vắng hay cần giúp: mở liên kết rồi bấm nút:",
 }
 """Stands before the link: a forwarded text has no buttons."""
-KIT_PICTURE = "Ảnh thông báo"
 CARRIED, NOT_CARRIED = "✅ Đã chuyển", "↩️ Bấm nhầm, chưa chuyển"
 CARRY_NONE = "Không có tin nào chờ bác chuyển."
 CARRY_OVER = "Thông báo này đã dừng hoặc đã quá hạn nên không cần chuyển nữa."
@@ -546,18 +553,35 @@ def carry_passed(code: str, group: str, name: str) -> str:
     return f"{code}: đã nhờ {name} chuyển vào nhóm {group}. Nếu bác chuyển rồi thì vẫn trả lời 1."
 
 
+def carry_released(code: str, group: str, name: str) -> str:
+    """For somebody who is named for the group no more; `name`: who is asked now, '' for nobody."""
+    if not name:
+        return f"{code}: bác không phải chuyển tin trên vào nhóm {group} nữa."
+    return f"{code}: đã nhờ {name} chuyển vào nhóm {group}. Bác không phải chuyển tin trên nữa."
+
+
+def carry_not_household(number_: int) -> str:
+    """After a number that was taken for a report, while a list of households lay open."""
+    return f"Nếu bác muốn ghi hộ số {number_} thì bấm nút dưới."
+
+
 def carry_stopped(code: str, group: str) -> str:
     return f"⛔ {code}: tin trên đã dừng hoặc đã có tin khác thay, đừng chuyển vào nhóm {group}."
 
 
-def commune_calls(code: str, *, urgent: bool) -> str:
+def commune_calls(code: str, *, urgent: bool, page: str) -> str:
+    """`page`: the console's address, '' when it has none. Numbers stand there alone: a chat keeps what was written."""
     mark = "🚨 KHẨN. " if urgent else ""
-    return f"📞 {mark}{code}: chưa ai báo đã chuyển tin vào các nhóm sau. Xin gọi:"
+    where = f" ({page})" if page else ""
+    return (
+        f"📞 {mark}{code}: chưa ai báo đã chuyển tin vào các nhóm sau. "
+        f"Xin gọi, số điện thoại ở trang quản lý, mục “Chờ gọi”{where}:"
+    )
 
 
-def commune_call(village: str, group: str, carrier: str, backup: str, phone: str) -> str:
+def commune_call(village: str, group: str, carrier: str, backup: str) -> str:
     who = ", ".join(name for name in (carrier, backup) if name) or "chưa có người chuyển"
-    return f"• {sentence(village)}, nhóm {group}: {who}, {f'gọi {phone}' if phone else 'chưa có số điện thoại'}"
+    return f"• {sentence(village)}, nhóm {group}: {who}"
 
 
 # ---------------------------------------------------------------- set-up of a group that is reached by hand
@@ -570,12 +594,15 @@ def pin_text(village: str, carrier: str, *, chat_url: str, check_url: str) -> st
         f"• {carrier or 'Người của bản'} chuyển thông báo của xã vào nhóm này. Cuối mỗi thông báo có mã, ví dụ TB-4K7Q.",
     ]
     if check_url:
-        lines.append(f"• Thông báo có thật không: mở {check_url} rồi gõ tiếp mã của thông báo.")
+        lines.append(f"• Thông báo có thật không: mở {check_url} rồi gõ mã của thông báo.")
     if chat_url:
-        lines.append(f"• Hỏi xã, hoặc nhờ xem một tin có phải lừa đảo: mở {chat_url}, không cần tài khoản.")
+        lines.append(
+            f"• Hỏi riêng: mở {chat_url}, không cần tài khoản. Máy mới hiểu được ít câu, "
+            "cần biết ngay thì hỏi trưởng thôn, trưởng bản."
+        )
     lines += [
-        "• Gặp tin ngờ là giả: đừng bấm liên kết, đừng chuyển tiền. Hỏi trưởng thôn, trưởng bản hoặc công an xã.",
-        "• Máy không đọc được gì trong nhóm này. Xã không bao giờ hỏi mật khẩu, mã OTP, số căn cước của bà con.",
+        "• Gặp tin lạ, ngờ là giả: đừng bấm liên kết, đừng chuyển tiền. Hỏi trưởng thôn, trưởng bản hoặc công an xã.",
+        "• Trong nhóm này máy không nghe, không đọc được gì: viết ở đây thì chỉ bà con trong nhóm thấy. Xã không bao giờ hỏi mật khẩu, mã OTP, số căn cước của bà con.",
     ]
     return "\n".join(lines)
 
@@ -595,6 +622,8 @@ def recall_words(reason: str) -> str:
 def relay_line(
     *,
     villages: int,
+    machine: tuple[int, int],
+    by_hand: int,
     given: int,
     carried: int,
     median: timedelta | None,
@@ -605,16 +634,26 @@ def relay_line(
     visit: int,
     unlinked: int,
 ) -> str:
-    """ "14 bản: 14 đã giao, 13 đã chuyển (trung vị 9 phút), 612/840 hộ: 395 tự xác nhận, …"; what is zero is left out."""
+    """ "14 bản: 14 đã giao, 13 đã chuyển (trung vị 9 phút), 612/840 hộ: 395 tự xác nhận, …"; a grade of nobody is left out.
+
+    `machine`: (sent, all) of the groups that we write to ourselves. Where there are groups of both kinds, both are told
+    apart: "8 bản: máy gửi 7/7 nhóm; chuyển tay 1/1 đã giao, …".
+    """
     took = card + number_ + head + visit
     parts = []
-    if given:
+    if by_hand:
+        sent, chats = machine
+        mixed = f"máy gửi {number(sent)}/{number(chats)} nhóm; chuyển tay " if chats else ""
+        of_all = f"/{number(by_hand)}" if chats else ""
         pace = f" (trung vị {span(median)})" if carried and median is not None else ""
-        parts = [f"{number(given)} đã giao", f"{number(carried)} đã chuyển{pace}"]
+        parts = [f"{mixed}{number(given)}{of_all} đã giao", f"{number(carried)} đã chuyển{pace}"]
     line = ", ".join([*parts, took_note(took, households, unlinked)])
     grades = ((card, "tự xác nhận"), (number_, "tự khai"), (head, "trưởng bản ghi"), (visit, "tổ đến nhà"))
     shown = ", ".join(f"{number(count)} {word}" for count, word in grades if count) if households else ""
     return f"{number(villages)} bản: {line}" + (f": {shown}" if shown else "")
+
+
+RECORD_OVER = "Thông báo này đã dừng hoặc đã thu hồi nên không ghi thêm được nữa. Ghi nhầm thì vẫn bỏ ghi được."
 
 
 def told_count(count: int) -> str:

@@ -177,7 +177,9 @@ def carried_by_hand(session: Session, now: datetime) -> list[Finding]:
     """Groups that a person carries to: whether there is one, and whether we can give that person anything."""
     villages = select(Unit).where(Unit.kind == UnitKind.VILLAGE, col(Unit.valid_to).is_(None)).order_by(Unit.path)
     lines = [
-        (village, line) for village in session.exec(villages).all() for line in relays.of_village(session, village)
+        (village, line)
+        for village in session.exec(villages).all()
+        for line in relays.of_village(session, village, now=now)
     ]
     if not lines:
         return []

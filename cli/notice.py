@@ -11,7 +11,7 @@ import typer
 from sqlmodel import Session, col, select
 
 from adapters.text import joined
-from bot import notices, reach, relays, texts
+from bot import notices, reach, reach_sheet, relays, texts
 from bot.errors import Conflict, Invalid, NotFound
 from bot.face import Preview
 from bot.house import House
@@ -68,7 +68,7 @@ def show_reach(
     if json:
         say_json(_as_json(code, state, codes, figures))
     elif as_csv:
-        csv.writer(sys.stdout).writerows(reach.csv_rows(figures))
+        csv.writer(sys.stdout).writerows(reach_sheet.csv_rows(figures))
     else:
         say(f"{code.upper()}: {texts.STATES[state]}")
         say(_table(figures))
@@ -186,7 +186,7 @@ def _reach(session: Session, code: str) -> tuple[NoticeState, dict[int, str], No
 
 def _table(figures: NoticeReach) -> str:
     """The columns that fit a terminal; the rest is in --csv and --json."""
-    hands = bool(figures.total.in_hand)
+    hands = figures.total.by_hand > 0
     header = ("Thôn, bản", "Nhóm", "Đã gửi", *(BY_HAND if hands else ()), "Hỏng", "Chưa rõ", "Đã xem", "Đã nắm")
     rows = [
         (

@@ -126,7 +126,7 @@ def sheet(
     from pictures import setup_pdf
 
     found = opening.settings()
-    words = opening.read(found, _words, opening.house(found), village, group)
+    words = opening.read(found, _words, opening.house(found), village, group, opening.now())
     try:
         out.write_bytes(setup_pdf(words))
     except OSError as error:
@@ -155,7 +155,7 @@ def _set(
 ) -> tuple[RelayLine, str]:
     place = village_of(session, village)
     channels.ensure(session, adapters, now=now)
-    known = [line for line in relays.of_village(session, place) if not line.audience]
+    known = [line for line in relays.of_village(session, place, now=now) if not line.audience]
     same = _called(known, rename or group)
     if rename and same is None:
         raise NotFound(f"{place.name} không có nhóm nào tên “{rename}”.")
@@ -192,7 +192,7 @@ def _cells(line: RelayLine) -> tuple[str, str, str, str, str]:
 
 def _close(session: Session, village: str, group: str, *, now: datetime) -> tuple[str, str]:
     place = village_of(session, village)
-    line = _line(session, place, group)
+    line = _line(session, place, group, now=now)
     relays.close(session, None, session.get_one(Chat, line.chat_id), now=now)
     return place.name, line.title
 
@@ -214,7 +214,7 @@ def _put(
     session: Session, house: House, village: Unit, row: RelayRow, rows: Sequence[RelayRow], *, now: datetime
 ) -> bool:
     """Write one row; whether its group is new. A village's only group under another name has been renamed."""
-    lines = [line for line in relays.of_village(session, village) if not line.audience]
+    lines = [line for line in relays.of_village(session, village, now=now) if not line.audience]
     same = _called(lines, row.title)
     if same is None and len(lines) == 1 and sum(other.unit_id == row.unit_id for other in rows) == 1:
         same = lines[0]
@@ -242,11 +242,11 @@ def _carriers(session: Session, villages: Collection[Unit]) -> list[Carrier]:
     return [Carrier(person_id, *known) for person_id, known in found.items()]
 
 
-def _words(session: Session, house: House, village: str, group: str) -> "SetupWords":
+def _words(session: Session, house: House, village: str, group: str, now: datetime) -> "SetupWords":
     from bot.setup import setup_words
 
     place = village_of(session, village)
-    return setup_words(session, house, place, _line(session, place, group))
+    return setup_words(session, house, place, _line(session, place, group, now=now))
 
 
 def village_of(session: Session, typed: str) -> Unit:
@@ -257,9 +257,9 @@ def village_of(session: Session, typed: str) -> Unit:
     return place
 
 
-def _line(session: Session, village: Unit, group: str) -> RelayLine:
+def _line(session: Session, village: Unit, group: str, *, now: datetime) -> RelayLine:
     """The group that is meant; the village's only one when none is named."""
-    lines = relays.of_village(session, village)
+    lines = relays.of_village(session, village, now=now)
     if group and (named := _called(lines, group)) is not None:
         return named
     match lines:

@@ -2,7 +2,7 @@
 
 SCAN = "Quét mã, hoặc mở địa chỉ này:"
 MORE = "… còn nữa, đọc ở tin chữ"
-SCAN_BOARD = "Quét mã bằng máy ảnh điện thoại để đọc lại và báo đã nắm:"
+SCAN_BOARD = "Quét mã bằng máy ảnh điện thoại để đọc lại:"
 CARD = (
     "Quét mã bằng máy ảnh điện thoại để bản biết hộ mình đã nắm tin. "
     "Trang này không hỏi họ tên, số căn cước, số điện thoại hay mã nào."
@@ -10,7 +10,7 @@ CARD = (
 SETUP_HOW = (
     "Khi có thông báo, Loa bản gửi cho người chuyển: tin chữ, ảnh, ghi âm nếu có.",
     "Người chuyển đưa các tin ấy vào nhóm, rồi bấm “Đã chuyển” hoặc trả lời 1.",
-    "Chưa chuyển được thì máy nhắc một lần, rồi giao người thay, rồi báo xã gọi điện.",
+    "Chưa chuyển: nếu người chuyển đã nối nhắn tin thì máy nhắc một lần; rồi giao người thay, rồi báo xã gọi điện.",
     "Loa bản không vào nhóm, không đọc tin trong nhóm: hỏi gì thì bà con hỏi ở địa chỉ dưới đây.",
 )
 SETUP_SIGN_IN = "Người chuyển đăng nhập"

@@ -724,6 +724,18 @@ LOST = (State.FAILED, State.UNKNOWN, State.EXPIRED, State.CANCELLED, State.RECAL
 """"Unknown" too: nobody resends a reply, and a press that proves a post to be there edits it anew."""
 
 
+def lapse(connection: Connection, *, now: datetime, notice_id: int | None = None, chat_id: int | None = None) -> None:
+    """What is on its way to somebody who carries it, of this notice or to this chat, is not wanted any more.
+
+    What is being handed over just now cannot be called back: it is over by the time at which it is handed, so that
+    nobody is asked to carry it.
+    """
+    on_its_way = outbox.c.state.in_([literal_state(s) for s in (State.QUEUED, State.LEASED, State.SENDING)])
+    by_hand = outbox.c.channel_id.in_(select(channel.c.id).where(channel.c.hands_over))
+    mine = outbox.c.chat_id == chat_id if notice_id is None else outbox.c.notice_id == notice_id
+    connection.execute(update(outbox).where(mine, on_its_way, by_hand).values(expires_at=now))
+
+
 def cancel_notice(connection: Connection, notice_id: int) -> int:
     """Stop what has not left us, what is claimed included; returns how many rows."""
     _move(connection, Step.GIVE_BACK, outbox.c.notice_id == notice_id)

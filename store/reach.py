@@ -13,13 +13,14 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, case, func, literal, select, tuple_
+from sqlalchemy import Connection, and_, bindparam, case, func, literal, or_, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from store.tables import (
     Action,
     Answer,
     Channel,
+    Errand,
     Grade,
     Household,
     NoticeTarget,
@@ -32,6 +33,7 @@ from store.tables import (
 
 outbox = Outbox.__table__  # type: ignore[attr-defined]
 channel = Channel.__table__  # type: ignore[attr-defined]
+errand = Errand.__table__  # type: ignore[attr-defined]
 receipt = Receipt.__table__  # type: ignore[attr-defined]
 household = Household.__table__  # type: ignore[attr-defined]
 reach = Reach.__table__  # type: ignore[attr-defined]
@@ -155,7 +157,7 @@ RECEIPTS = (
 )
 MEASURED = ("members", "seen", "opens")
 """NULL where nothing tells."""
-COUNTED = ("chats", "sent", "handed", "given", "carried", "failed", "unknown", *MEASURED)
+COUNTED = ("chats", "sent", "handed", "by_hand", "given", "carried", "failed", "unknown", *MEASURED)
 ZERO: dict[str, Any] = dict.fromkeys((name for name in COUNTED if name not in MEASURED), 0)
 NO_FIGURES: dict[str, Any] = dict.fromkeys(ANSWERS, 0) | ZERO
 
@@ -197,12 +199,13 @@ def _deliveries(dialect: Any, pairs: Any) -> Any:
             func.max(outbox.c.members).label("members"),
             func.max(case((channel.c.tells_read, 1), else_=0)).label("tells_read"),
             func.max(case((channel.c.hands_over, 1), else_=0)).label("by_hand"),
-            func.max(case((outbox.c.sent_at.is_not(None), 1), else_=0)).label("left_us"),
+            # Left to the commune at once, nobody had it in hand yet, though the row says handed.
+            func.max(case((errand.c.reached_at.is_not(None), 1), else_=0)).label("reached"),
         )
         .select_from(
-            pairs.join(outbox, and_(outbox.c.notice_id == pairs.c.notice_id, outbox.c.unit_id == pairs.c.unit_id)).join(
-                channel, channel.c.id == outbox.c.channel_id
-            )
+            pairs.join(outbox, and_(outbox.c.notice_id == pairs.c.notice_id, outbox.c.unit_id == pairs.c.unit_id))
+            .join(channel, channel.c.id == outbox.c.channel_id)
+            .outerjoin(errand, errand.c.outbox_id == outbox.c.id)
         )
         .where(outbox.c.action == Action.POST, outbox.c.is_old.is_(False))
         .group_by(outbox.c.notice_id, outbox.c.unit_id, outbox.c.chat_id)
@@ -216,7 +219,9 @@ def _deliveries(dialect: Any, pairs: Any) -> Any:
             func.count(),
             chats(group.c.sent == group.c.parts),
             chats(and_(group.c.handed > 0, group.c.failed == 0, group.c.unknown == 0)),
-            chats(and_(group.c.by_hand == 1, group.c.left_us == 1)),
+            chats(group.c.by_hand == 1),
+            # Whatever became of it later; and what was carried, somebody had, if only by word from the commune.
+            chats(and_(group.c.by_hand == 1, or_(group.c.reached == 1, group.c.sent == group.c.parts))),
             chats(and_(group.c.by_hand == 1, group.c.sent == group.c.parts)),
             chats(group.c.failed > 0),
             chats(and_(group.c.unknown > 0, group.c.failed == 0)),

@@ -24,6 +24,7 @@ from store.tables import (
     Account,
     Attachment,
     Audience,
+    Channel,
     ChannelFile,
     Chat,
     ChatKind,
@@ -150,6 +151,22 @@ def groups(session: Session, channel_id: int) -> list[Group]:
         .order_by(Unit.folded)
     )
     return [Group(code, name, count) for code, name, count in rows]
+
+
+def has_group(session: Session, unit_id: int) -> bool:
+    """Whether the village has a room of its own, in which residents can write to us."""
+    room = (
+        select(Chat.id)
+        .join(Channel, col(Channel.id) == Chat.channel_id)
+        .where(
+            Chat.unit_id == unit_id,
+            col(Chat.audience_id).is_(None),
+            Chat.kind == ChatKind.GROUP,
+            Chat.standing != Standing.GONE,
+            Channel.adapter == "webchat",
+        )
+    )
+    return session.exec(room.limit(1)).first() is not None
 
 
 def account_of(session: Session, vault: Vault, channel_id: int, sender_id: str) -> Account | None:

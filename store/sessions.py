@@ -30,7 +30,7 @@ class Held:
 
 def open_session(session: Session, token_key: str, person_id: int, *, now: datetime, is_phone: bool = False) -> None:
     """Keep a sign-in, and sweep this person's sign-ins that have lapsed."""
-    session.connection().execute(delete(WebSession).where(col(WebSession.person_id) == person_id, not_(_lives(now))))
+    session.connection().execute(delete(WebSession).where(col(WebSession.person_id) == person_id, not_(lives(now))))
     session.add(
         WebSession(
             token_key=token_key,
@@ -54,7 +54,7 @@ def session_of(session: Session, token_key: str, *, now: datetime, is_phone: boo
         .where(
             WebSession.token_key == token_key,
             col(WebSession.is_phone).is_(is_phone),
-            _lives(now),
+            lives(now),
             col(Person.is_active),
         )
     ).first()
@@ -67,8 +67,16 @@ def touch_session(session: Session, session_id: int, *, now: datetime) -> None:
 
 def sessions_of(session: Session, person_id: int, *, now: datetime) -> list[WebSession]:
     """Where the person is signed in, linked phones too, the latest first."""
-    of_person = select(WebSession).where(WebSession.person_id == person_id, _lives(now))
+    of_person = select(WebSession).where(WebSession.person_id == person_id, lives(now))
     return list(session.exec(of_person.order_by(col(WebSession.seen_at).desc())).all())
+
+
+def is_signed_in(session: Session, person_id: int, *, now: datetime, is_phone: bool | None = None) -> bool:
+    """Whether any sign-in of the person has not lapsed; `is_phone`: of one kind alone."""
+    found = select(WebSession.id).where(WebSession.person_id == person_id, lives(now))
+    if is_phone is not None:
+        found = found.where(col(WebSession.is_phone).is_(is_phone))
+    return session.exec(found.limit(1)).first() is not None
 
 
 def end_session(session: Session, session_id: int, person_id: int) -> bool:
@@ -88,7 +96,7 @@ def end_sessions(session: Session, person_id: int, *, but: int | None = None) ->
     session.connection().execute(everywhere if but is None else everywhere.where(col(WebSession.id) != but))
 
 
-def _lives(now: datetime) -> ColumnElement[bool]:
+def lives(now: datetime) -> ColumnElement[bool]:
     """The sign-in has not lapsed: each kind by its own patience."""
     seen, is_phone = col(WebSession.seen_at), col(WebSession.is_phone)
     used_lately = or_(

@@ -608,6 +608,8 @@ class Errand(Table, table=True):
     handed_at: datetime = Field(sa_type=Utc)
     given_at: datetime = Field(sa_type=Utc)
     """When the present holder got it."""
+    reached_at: datetime | None = Field(default=None, sa_type=Utc)
+    """When a person first got it; None: nobody was reachable, and it went to the commune at once."""
     done_at: datetime | None = Field(default=None, sa_type=Utc)
     proof: Proof | None = Field(default=None, sa_type=by_value(Proof))
     done_by_id: int | None = Field(default=None, foreign_key="person.id")
@@ -651,6 +653,8 @@ class Receipt(Table, table=True):
     grade: Grade | None = Field(default=None, sa_type=by_value(Grade))
     answer: Answer | None = Field(default=None, sa_type=by_value(Answer))
     recorded_by_id: int | None = Field(default=None, foreign_key="person.id")
+    heard_at: datetime | None = Field(default=None, sa_type=Utc)
+    """When a call for help was passed on to somebody; None: it was none, or nobody could be told."""
     first_at: datetime = Field(sa_type=Utc)
     at: datetime = Field(sa_type=Utc)
 
@@ -665,8 +669,10 @@ class Reach(Table, table=True):
     sent: int = 0
     handed: int = 0
     """Groups whose carrier has it and has not reported yet."""
+    by_hand: int = Field(default=0, sa_column_kwargs=ZERO)
+    """Of `chats`, groups that people carry to; the rest we write to ourselves."""
     given: int = Field(default=0, sa_column_kwargs=ZERO)
-    """Groups whose carrier was given it, whatever came of it."""
+    """Of these, groups where somebody had it in hand, whatever came of it."""
     carried: int = Field(default=0, sa_column_kwargs=ZERO)
     """Groups into which it was carried by hand; also among `sent`."""
     failed: int = 0

@@ -5,12 +5,26 @@ from itertools import permutations
 from pathlib import Path
 
 import pytest
+from sqlmodel import col, select, update
 
 from adapters.contract import Can
-from bot import households, notices, reach
+from bot import acks, calls, households, notices, reach, reach_sheet
 from bot.notices import NewNotice
 from bot.permissions import Actor, Duty, actor_of, targets_seen
-from store.tables import Channel, Chat, Household, Notice, NoticeState, Wanted
+from store import outbox
+from store.tables import (
+    Channel,
+    Chat,
+    Household,
+    Notice,
+    NoticeState,
+    Outbox,
+    Person,
+    RoleName,
+    State,
+    Wanted,
+    WebSession,
+)
 from tests.village import EVERYTHING, World, a_commune
 
 
@@ -182,6 +196,111 @@ def test_a_call_for_help_reaches_the_head_at_once(world: World) -> None:
     assert any("Hộ số 2 bấm “Cần giúp”" in text for text in world.texts("head"))
 
 
+def phone_of(world: World, head: Person, *, lives: timedelta = timedelta(days=90)) -> None:
+    """The head signed in at /truong with a phone, and has no chat."""
+    world.session.add(
+        WebSession(
+            token_key=f"phone of {head.id}",
+            person_id=head.id or 0,
+            is_phone=True,
+            created_at=world.now,
+            seen_at=world.now,
+            expires_at=world.now + lives,
+        )
+    )
+    world.session.commit()
+
+
+def asking(world: World, head: Person) -> Notice:
+    """A notice to which Bản 1 may answer that it needs help, of a head who has no chat."""
+    world.group(world.villages[0], "g1")
+    new = NewNotice(body="Lũ về.\nRa nhà văn hoá.", unit_ids=(world.villages[0].id or 0,), wanted=Wanted.ATTEND)
+    actor = world.actor(head)
+    notice = notices.draft(world.session, world.house, actor, new, now=world.now, origin="api")
+    notices.submit(world.session, world.house, actor, notice, now=world.now)
+    world.deliver()
+    return notice
+
+
+def heard(world: World, notice: Notice, user: str = "a") -> bool:
+    world.session.expire_all()
+    return acks.is_heard(world.session, world.account(user), notice)
+
+
+def open_calls(world: World, who: Person) -> list[tuple[str, str, int | None]]:
+    found = calls.help_calls(world.session, world.actor(who), now=world.now)
+    return [(call.code, call.title, call.household) for call in found]
+
+
+def test_a_call_for_help_stands_on_the_page_of_a_head_without_a_chat(world: World) -> None:
+    head, other, official = world.head(), world.head(1), world.official()
+    notice = asking(world, head)
+    phone_of(world, head)
+    has_card(world, "a", world.households(world.villages[0], 3)[1])
+    assert "chưa báo được ai" not in world.press("a", "Cần giúp", chat="g1")
+    assert heard(world, notice)
+    for reader in (head, official):
+        assert open_calls(world, reader) == [(notice.code, "Lũ về.", 2)]
+    for reader in (other, world.person("Người xem", RoleName.VIEWER, world.commune)):
+        assert open_calls(world, reader) == []
+
+
+def test_an_open_call_is_one_a_house_and_ends_with_its_next_answer_or_the_notice(world: World) -> None:
+    head, homes = world.head(), world.households(world.villages[0], 3)
+    notice = asking(world, head)
+    for user in ("a", "b"):
+        has_card(world, user, homes[0])
+        world.press(user, "Cần giúp", chat="g1")
+    world.press("x", "Cần giúp", chat="g1")
+    both = [(notice.code, "Lũ về.", None), (notice.code, "Lũ về.", 1)]
+    assert open_calls(world, head) == both
+    reach.tick(world.session, world.actor(head), notice, world.villages[0], [homes[0].id or 0], now=world.now)
+    assert open_calls(world, head) == both, "to be told is not to be helped"
+    world.now += timedelta(minutes=1)
+    world.press("a", "Tham gia", chat="g1")
+    assert open_calls(world, head) == both[:1]
+    notice.state = NoticeState.RECALLED
+    assert open_calls(world, head) == []
+    notice.state = NoticeState.PUBLISHED
+    world.now += calls.OPEN_FOR
+    assert open_calls(world, head) == []
+
+
+def test_an_expired_phone_hears_nothing(world: World) -> None:
+    head = world.head()
+    phone_of(world, head, lives=timedelta(minutes=-1))
+    asking(world, head)
+    assert "chưa báo được ai" in world.press("a", "Cần giúp", chat="g1")
+
+
+def test_whether_a_call_was_heard_is_remembered_after_its_message_is_dropped(world: World) -> None:
+    world.group(world.villages[0], "g1")
+    notice = sent(world, attend=True)
+    world.press("a", "Cần giúp", chat="g1")
+    world.press("b", "Tham gia", chat="g1")
+    assert heard(world, notice)
+    later = world.now + timedelta(days=30)
+    assert outbox.forget_replies(world.session.connection(), before=later, limit=1000)
+    assert world.session.exec(select(Outbox).where(col(Outbox.key).startswith("help:"))).all() == []
+    assert heard(world, notice)
+    assert not heard(world, notice, "b"), "who never called was never heard"
+
+
+@pytest.mark.parametrize("state", [State.FAILED, State.EXPIRED, State.CANCELLED])
+def test_a_call_whose_message_got_nowhere_was_not_heard(world: World, state: State) -> None:
+    world.group(world.villages[0], "g1")
+    notice = sent(world, attend=True)
+    world.press("a", "Cần giúp", chat="g1")
+    world.session.exec(update(Outbox).where(col(Outbox.key).startswith("help:")).values(state=state))
+    assert not heard(world, notice)
+    phone_of(world, the_person(world, "head"))
+    assert heard(world, notice), "the head's page has it"
+
+
+def the_person(world: World, user: str) -> Person:
+    return world.session.get_one(Person, world.account(user).person_id)
+
+
 def test_many_presses_are_one_edit_with_the_running_count_in_every_group(world: World) -> None:
     village = world.villages[0]
     world.group(village, "g1")
@@ -280,7 +399,7 @@ def test_the_file_of_figures_says_what_cannot_be_measured(world: World) -> None:
     notice = sent(world)
     head = the_head(world)
     villages = targets_seen(world.session, head, notice, Duty.FIGURES)
-    header, line, total = reach.csv_rows(reach.of_notice(world.session, notice, villages))
+    header, line, total = reach_sheet.csv_rows(reach.of_notice(world.session, notice, villages))
     cells = dict(zip(header, line, strict=True))
     assert cells["Đã xem"] == "không đo được"
     assert cells["Hộ đã nắm"] == "không có sổ hộ"

@@ -5,14 +5,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlmodel import Session, col, create_engine, select
+from sqlmodel import Session, col, create_engine, select, update
 
 from adapters.contract import Can, FileKind
 from adapters.text import joined, plain
-from bot import errands, kits, notices, people, reach, relays
+from bot import corrections, errands, kits, notices, people, reach, relays, residents, tasks
 from bot.errors import Conflict, NotFound
 from bot.notices import NewFile, NewNotice
-from store import migrations, outbox
+from store import migrations, outbox, sessions
 from store.tables import (
     Audit,
     Chat,
@@ -341,6 +341,37 @@ def test_a_conversation_under_way_goes_first_but_for_a_reply(world: World):
     assert state(world) is State.SENT
 
 
+def test_after_a_list_of_households_a_newer_kit_is_what_one_means(world: World):
+    carried_by(world)
+    world.households(world.villages[0], 3)
+    old = publish(world, body="Tin một.")
+    world.type(HEAD, "1")
+    world.type(HEAD, f"/chuanam {old.code}")
+    world.now += timedelta(minutes=5)
+    new = publish(world, body="Tin hai.")
+    world.now += timedelta(minutes=5)
+    (said,) = world.type(HEAD, "1")
+    assert f"✅ Đã ghi: {new.code}" in said
+    assert "hộ số 1 thì bấm nút" in said
+    assert state(world) is State.SENT
+    assert figures(world, old).head == 0, "no false tick"
+    assert "hộ số 1" in world.press(HEAD, "Hộ 1")
+    assert figures(world, old).head == 1
+    world.type(HEAD, "2")
+    assert figures(world, old).head == 2, "other numbers are households"
+
+
+def test_after_a_kit_a_newer_list_of_households_is_what_one_means(world: World):
+    carried_by(world)
+    world.households(world.villages[0], 3)
+    notice = publish(world)
+    world.now += timedelta(minutes=5)
+    world.type(HEAD, f"/chuanam {notice.code}")
+    world.type(HEAD, "1")
+    assert state(world) is State.HANDED
+    assert figures(world, notice).head == 1
+
+
 def test_telling_twice_says_that_it_is_known(world: World):
     carried_by(world)
     publish(world)
@@ -495,9 +526,10 @@ def test_lately_done_says_what_may_be_taken_back(world: World):
 
 
 def test_a_first_open_proves_that_it_was_carried(world: World):
-    carried_by(world)
+    head, _ = carried_by(world)
+    signed_in(world, head)
     notice = publish(world)
-    errands.opened(world.session, notice.id or 0, world.villages[0].id or 0, now=world.now)
+    opened(world, notice)
     refresh(world)
     world.pass_time(timedelta(seconds=1))
     assert state(world) is State.SENT
@@ -511,15 +543,67 @@ def test_with_two_groups_an_open_does_not_tell_which(world: World):
     head, _ = carried_by(world)
     world.relay_group(world.villages[0], head, title="Nhóm kia")
     notice = publish(world)
-    errands.opened(world.session, notice.id or 0, world.villages[0].id or 0, now=world.now)
-    refresh(world)
+    signed_in(world, head)
+    opened(world, notice)
     states = world.session.exec(select(Outbox.state).where(Outbox.notice_id == notice.id)).all()
     assert states == [State.HANDED, State.HANDED]
     world.type(HEAD, "1")
-    errands.opened(world.session, notice.id or 0, world.villages[0].id or 0, now=world.now)
-    refresh(world)
+    opened(world, notice, "another browser")
     states = world.session.exec(select(Outbox.state).where(Outbox.notice_id == notice.id)).all()
-    assert states == [State.SENT, State.SENT]
+    assert sorted(states) == [State.HANDED, State.SENT], "it stands in the first group"
+
+
+def test_an_open_after_a_correction_does_not_tell_which_words_were_carried(world: World):
+    head, _ = carried_by(world)
+    signed_in(world, head)
+    notice = publish(world)
+    author = world.actor(world.session.get_one(Person, notice.author_id))
+    corrections.correct(world.session, world.house, author, notice, "Chín giờ, không phải tám giờ.", now=world.now)
+    refresh(world)
+    opened(world, notice)
+    opened(world, notice, "another browser")
+    assert state(world) is State.HANDED, "perhaps the old words stand in the group, though nobody said so"
+
+
+def test_while_the_carriers_browser_is_unknown_one_open_proves_nothing(world: World):
+    head, _ = carried_by(world)
+    notice = publish(world)
+    opened(world, notice, "perhaps the head's own")
+    opened(world, notice, "perhaps the head's own")
+    assert state(world) is State.HANDED
+    opened(world, notice, "another browser")
+    assert state(world) is State.SENT
+    signed_in(world, head)
+    second = publish(world, body="Tin hai.")
+    opened(world, second)
+    assert state(world) is State.SENT
+
+
+def test_a_backup_who_was_asked_must_be_known_too(world: World):
+    head, _ = carried_by(world, backup=True)
+    signed_in(world, head)
+    notice = publish(world)
+    world.pass_time(2 * W)
+    assert errand(world).holder is Holder.BACKUP
+    opened(world, notice, "perhaps the backup's own")
+    assert state(world) is State.HANDED
+    opened(world, notice, "another browser")
+    assert state(world) is State.SENT
+
+
+def opened(world: World, notice: Notice, browser: str = "a browser") -> None:
+    """A browser opened the village's link."""
+    target = world.session.get_one(NoticeTarget, (notice.id, world.villages[0].id))
+    token = target.link_token or ""
+    residents.opened(world.session, world.house, token, browser, session_keys=[], now=world.now)
+    world.session.commit()
+
+
+def signed_in(world: World, person: Person) -> WebSession:
+    """The person's phone at /truong."""
+    sessions.open_session(world.session, f"phone of {person.id}", person.id or 0, now=world.now, is_phone=True)
+    world.session.commit()
+    return world.session.exec(select(WebSession).where(WebSession.person_id == person.id)).one()
 
 
 def test_carriers_and_backups_carry_for_their_village_alone(world: World):
@@ -634,7 +718,8 @@ def test_where_nothing_reaches_anybody_it_is_the_communes_at_once(world: World):
     assert (errand(world).holder, state(world)) == (Holder.COMMUNE, State.HANDED)
     world.pass_time(timedelta(minutes=1))
     (call,) = heard(world, OFFICIAL)
-    assert "gọi 0912345678" in call
+    assert head.name in call
+    assert "0912345678" not in call, "a chat keeps what was written"
     (line,) = errands.overdue(world.session, world.house, world.actor(official), now=world.now)
     assert (line.carrier, line.phone, line.title) == (head.name, "0912345678", BODY)
     assert errands.overdue(world.session, world.house, world.actor(world.head(1)), now=world.now) == []
@@ -762,26 +847,225 @@ def test_a_handover_brings_what_is_still_to_be_carried(world: World):
 
 
 def test_another_carrier_gets_at_once_what_waits(world: World):
+    _, chat = carried_by(world)
+    publish(world)
+    world.pass_time(W)
+    assert "⏰" in heard(world, HEAD)[-1]
+    other = another(world)
+    now_carry(world, chat, other)
+    world.pass_time(timedelta(seconds=1))
+    assert errand(world).person_id == other.id
+    assert len(heard(world, BACKUP)) == 3
+    asked = [message for message in world.posts(HEAD) if "đã nhờ Phó bản" in joined(message.text)]
+    assert [message.buttons for message in asked] == [(), ()], "the old one is asked no more, nor reminded"
+    world.type(HEAD, "1")
+    assert state(world) is State.HANDED, "who is named no more reports nothing"
+    world.pass_time(W)
+    assert "⏰" in heard(world, BACKUP)[-1], "the new one is reminded"
+    assert errand(world).holder is Holder.CARRIER
+    world.pass_time(W)
+    assert errand(world).holder is Holder.COMMUNE
+
+
+def test_who_carries_again_is_asked_again(world: World):
     head, chat = carried_by(world)
     publish(world)
+    other = another(world)
+    now_carry(world, chat, other)
+    world.pass_time(timedelta(seconds=1))
+    now_carry(world, chat, head)
+    world.pass_time(timedelta(seconds=1))
+    assert heard(world, HEAD)[-1] == "Chuyển 2 tin trên vào nhóm Bản Nà Mẫu, xong trả lời 1."
+    assert world.posts(HEAD)[-1].buttons
+    assert "đã nhờ Trưởng bản" in heard(world, BACKUP)[-1]
+
+
+def another(world: World) -> Person:
+    """Somebody else of the village, with a chat."""
     other = world.person("Phó bản", RoleName.HELPER, world.villages[0])
     world.linked(other, BACKUP)
+    return other
+
+
+def now_carry(world: World, chat: Chat, carrier: Person | None, backup: Person | None = None) -> None:
+    """Others are named for the group."""
     relays.put(
         world.session,
         world.house,
-        world.actor(head),
+        None,
         world.villages[0],
         title=chat.title,
         members=None,
-        carrier_id=other.id,
-        backup_id=None,
+        carrier_id=carrier.id if carrier else None,
+        backup_id=backup.id if backup else None,
         now=world.now,
         chat_id=chat.id,
     )
     world.session.commit()
+
+
+@pytest.mark.parametrize("part", ["carrier", "backup"])
+def test_whoever_is_named_after_the_commune_was_told_gets_it_by_the_same_ladder(world: World, part: str):
+    head, chat = carried_by(world)
+    official = world.actor(an_official(world))
+    publish(world)
+    world.pass_time(2 * W + timedelta(minutes=1))
+    assert len(errands.overdue(world.session, world.house, official, now=world.now)) == 1
+    world.now += timedelta(hours=14)  # the next morning
+    other = another(world)
+    now_carry(world, chat, *((other, None) if part == "carrier" else (head, other)))
     world.pass_time(timedelta(seconds=1))
+    assert (errand(world).holder, errand(world).person_id) == (Holder(part), other.id)
+    assert len(heard(world, BACKUP)) == 3
+    assert errands.overdue(world.session, world.house, official, now=world.now) == []
+    world.pass_time(W)
+    assert "⏰" in heard(world, BACKUP)[-1]
+    world.pass_time(W + timedelta(minutes=1))
+    assert len(errands.overdue(world.session, world.house, official, now=world.now)) == 1
+    assert len(heard(world, OFFICIAL)) == 2, "said again"
+
+
+def test_a_coming_head_gets_what_was_left_to_the_commune(world: World):
+    head, _ = carried_by(world)
+    publish(world)
+    world.pass_time(2 * W)
+    coming = people.add_person(world.session, "Trưởng bản mới", None, now=world.now)
+    world.linked(coming, "trưởng bản mới")
+    people.handover(world.session, None, head, coming, now=world.now)
+    world.session.commit()
+    world.pass_time(timedelta(seconds=1))
+    assert (errand(world).holder, errand(world).person_id) == (Holder.CARRIER, coming.id)
+
+
+def test_who_was_named_before_is_not_asked_again_by_a_change_beside_them(world: World):
+    head, chat = carried_by(world)
+    publish(world)
+    world.pass_time(2 * W)
+    unreached = world.person("Phó bản", RoleName.HELPER, world.villages[0])
+    now_carry(world, chat, head, unreached)
+    world.pass_time(timedelta(seconds=1))
+    assert errand(world).holder is Holder.COMMUNE
+
+
+@pytest.mark.parametrize("again", [State.QUEUED, State.LEASED, State.SENDING])
+def test_a_change_of_people_while_the_row_is_under_way_is_not_lost(world: World, again: State):
+    _, chat = carried_by(world)
+    publish(world)
+    outbox_id = errand(world).outbox_id
+    other = another(world)
+    becomes(world, outbox_id, again)
+    now_carry(world, chat, other)
+    due(world)
+    assert heard(world, HEAD)[-1].startswith("Chuyển 2 tin"), "nothing is withdrawn"
+    becomes(world, outbox_id, State.HANDED)
+    world.pass_time(errands.LOOK_AGAIN)
     assert errand(world).person_id == other.id
     assert len(heard(world, BACKUP)) == 3
+
+
+def becomes(world: World, outbox_id: int, state_: State) -> None:
+    world.session.exec(update(Outbox).where(col(Outbox.id) == outbox_id).values(state=state_))
+    world.session.commit()
+    world.session.expire_all()
+
+
+def due(world: World) -> None:
+    """Run the tasks that are due, with no messenger at work."""
+    for task in world.session.exec(select(Task).where(Task.due_at <= world.now)).all():
+        world.session.delete(task)
+        world.session.flush()
+        world.session.expunge(task)
+        tasks.run(world.session, world.house, task, now=world.now)
+    world.session.commit()
+
+
+@pytest.mark.parametrize("how", ["the notice is stopped", "the group is closed"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_what_is_being_handed_over_when_it_is_stopped_is_nobodys_errand(world: World, how: str, when: str):
+    """Before, or after, the kit was queued; in both the row is recorded as handed only then."""
+    head, chat = carried_by(world)
+    author = world.actor(world.official())
+    new = NewNotice(body=BODY, unit_ids=(world.villages[0].id or 0,))
+    notice = notices.draft(world.session, world.house, author, new, now=world.now, origin="test")
+    notices.publish(world.session, world.house, notice, by=author, now=world.now)
+    row = world.session.exec(select(Outbox).where(Outbox.notice_id == notice.id)).one()
+    becomes(world, row.id or 0, State.SENDING)
+    if when == "after":
+        errands.hand(world.session, world.house, row, None, now=world.now)
+    world.session.commit()
+    if how == "the notice is stopped":
+        notices.cancel(world.session, world.house, author, notice, now=world.now)
+    else:
+        relays.close(world.session, world.actor(head), chat, now=world.now)
+    world.session.commit()
+    if when == "before":
+        errands.hand(world.session, world.house, row, None, now=world.now)
+    outcome = outbox.Outcome(id=row.id or 0, chat_id=row.chat_id, step=outbox.Step.HANDED)
+    outbox.record(world.session.connection(), [outcome], row.lease_epoch, now=world.now)
+    world.session.commit()
+    assert world.session.get_one(Outbox, row.id, populate_existing=True).state is State.HANDED
+    world.pass_time(2 * W)
+    assert state(world, row.id) is State.CANCELLED
+    assert errands.waiting(world.session, world.house, head.id or 0) == []
+    assert errands.overdue(world.session, world.house, author, now=world.now) == []
+    assert not any("⏰" in words or words.startswith("Chuyển") for words in heard(world, HEAD))
+
+
+def test_an_escalated_kit_stays_with_the_carrier_and_comes_to_the_backup(world: World):
+    head, _ = carried_by(world, backup=True)
+    backup = world.session.exec(select(Person).where(Person.name == "Phó bản")).one()
+    publish(world)
+
+    def waiting(person: Person) -> list[Holder]:
+        return [kit.holder for kit in errands.waiting(world.session, world.house, person.id or 0)]
+
+    assert (waiting(head), waiting(backup)) == ([Holder.CARRIER], [])
+    world.pass_time(2 * W)
+    assert (waiting(head), waiting(backup)) == ([Holder.BACKUP], [Holder.BACKUP])
+    world.pass_time(W)
+    assert (waiting(head), waiting(backup)) == ([Holder.COMMUNE], [Holder.COMMUNE])
+    actor, number = world.actor(head), errand(world).outbox_id
+    assert errands.done(world.session, world.house, actor, number, at=world.now, now=world.now)
+    assert (waiting(head), waiting(backup)) == ([], [])
+
+
+def test_whoever_has_no_duty_there_any_more_is_shown_no_kit(world: World):
+    head, _ = carried_by(world)
+    publish(world)
+    role = world.session.exec(select(Role).where(Role.person_id == head.id)).one()
+    role.revoked_at = world.now
+    world.session.commit()
+    assert errands.waiting(world.session, world.house, head.id or 0) == []
+
+
+def test_whom_only_a_phone_reaches_is_not_reminded_and_no_time_is_spent_on_it(world: World):
+    head, backup = world.head(0), world.person("Phó bản", RoleName.HELPER, world.villages[0])
+    signed_in(world, head)
+    world.linked(backup, BACKUP)
+    world.relay_group(world.villages[0], head, backup)
+    publish(world)
+    world.pass_time(W)
+    assert (errand(world).holder, errand(world).reminders) == (Holder.BACKUP, 0)
+    world.pass_time(W)
+    assert "⏰" in heard(world, BACKUP)[-1]
+    assert errand(world).reminders == 1
+    world.pass_time(W)
+    assert errand(world).holder is Holder.COMMUNE
+
+
+def test_when_a_person_first_had_it_is_kept(world: World):
+    head = world.head(0)
+    chat = world.relay_group(world.villages[0], head)
+    notice = publish(world)
+    assert errand(world).reached_at is None, "nobody could be given it"
+    world.now += timedelta(hours=1)
+    now_carry(world, chat, another(world))
+    world.pass_time(timedelta(seconds=1))
+    first = errand(world).reached_at
+    assert first is not None
+    assert figures(world, notice).given == 1
+    world.pass_time(2 * W)
+    assert errand(world).reached_at == first
 
 
 def test_a_stopped_notice_is_not_to_be_carried(world: World):
@@ -962,7 +1246,8 @@ def test_it_is_handed_over_told_and_taken_back_on_postgresql_too():
             assert "✅ Đã ghi" in world.press(HEAD, "✅ Đã chuyển")
             assert figures(world, notice).carried == 1
             assert "chưa chuyển" in world.press(HEAD, "↩️ Bấm nhầm")
-            errands.opened(session, notice.id or 0, world.villages[0].id or 0, now=world.now)
+            opened(world, notice)
+            opened(world, notice, "another browser")
             refresh(world)
             assert (state(world), errand(world).proof) == (State.SENT, Proof.OPENED)
             assert len(errands.lately_done(session, world.house, head.id or 0, now=world.now)) == 1

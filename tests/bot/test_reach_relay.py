@@ -3,13 +3,25 @@
 from datetime import timedelta
 
 import pytest
-from sqlmodel import select
+from sqlmodel import col, select, update
 
-from bot import errands, notices, reach, texts
-from bot.errors import Invalid, NotFound
+from bot import errands, notices, reach, reach_sheet, texts
+from bot.errors import Conflict, Invalid, NotFound
 from bot.notices import NewNotice
 from bot.permissions import Actor
-from store.tables import Audit, Household, Notice, NoticeTarget, Person, RoleName
+from store import reach as store_reach
+from store.tables import (
+    Audit,
+    Household,
+    Notice,
+    NoticeState,
+    NoticeTarget,
+    Outbox,
+    Person,
+    RelayGroup,
+    RoleName,
+    State,
+)
 from tests.village import World
 
 
@@ -70,12 +82,71 @@ def test_given_and_carried_and_the_time_between_are_told(world: World) -> None:
     assert found.words.startswith("2 bản: 2 đã giao, 1 đã chuyển (trung vị 9 phút), ")
 
 
+def test_what_nobody_could_be_given_is_not_given_even_when_it_expires(world: World) -> None:
+    carriers(world)
+    unreached = world.person("Người chưa nối máy", RoleName.HELPER, world.villages[1])
+    group = world.session.exec(select(RelayGroup).order_by(col(RelayGroup.chat_id).desc())).first()
+    assert group is not None
+    group.carrier_id = unreached.id
+    notice = out(world)
+    total = figures(world, notice).total
+    assert (total.by_hand, total.handed, total.given, total.carried) == (2, 2, 1, 0)
+    world.session.exec(update(Outbox).where(col(Outbox.notice_id) == notice.id).values(state=State.EXPIRED))
+    store_reach.recount(world.session.connection(), [(notice.id or 0, village.id or 0) for village in world.villages])
+    total = figures(world, notice).total
+    assert (total.handed, total.failed, total.given) == (0, 2, 1), "it was given, whatever came of it"
+
+
+def test_what_an_official_carried_themselves_was_given_too(world: World) -> None:
+    unreached = world.head()
+    world.relay_group(world.villages[0], unreached)
+    notice, official = out(world), world.actor(world.official("Cán bộ gọi"))
+    (line,) = errands.overdue(world.session, world.house, official, now=world.now)
+    assert figures(world, notice).total.given == 0
+    errands.done(world.session, world.house, official, line.outbox_id, at=world.now, now=world.now)
+    store_reach.recount(world.session.connection(), [(notice.id or 0, world.villages[0].id or 0)])
+    total = figures(world, notice).total
+    assert (total.given, total.carried) == (1, 1)
+
+
+def test_groups_that_people_carry_to_are_never_the_machines(world: World) -> None:
+    """Neither before anybody was given it, nor where nobody is named."""
+    world.group(world.villages[0], "g1")
+    world.relay_group(world.villages[1], None)
+    author = world.linked(world.official(), "office")
+    world.type(author, "/thongbao Mai họp.")
+    world.type(author, "1 2")
+    world.press(author, "Gửi đi")
+    world.pass_time(timedelta(minutes=1))
+    notice = world.latest()
+    (said,) = [text for text in world.texts("office") if text.startswith(f"📣 {notice.code}")]
+    assert said.splitlines() == [
+        f"📣 {notice.code}: đã gửi 1/1 nhóm",
+        "0/1 nhóm giao người chuyển tay, 0 đã chuyển",
+        "⚠️ 1 nhóm chưa gửi được",
+    ]
+    found = figures(world, notice)
+    assert (found.total.by_machine, found.total.by_hand) == ((1, 1), 1)
+    assert found.words == "2 bản: máy gửi 1/1 nhóm; chuyển tay 0/1 đã giao, 0 đã chuyển, 0 tài khoản"
+
+
+def test_progress_before_anybody_was_given_it_counts_no_group_of_theirs_as_ours(world: World) -> None:
+    carriers(world)
+    author = world.actor(world.official())
+    unit_ids = tuple(village.id or 0 for village in world.villages[:2])
+    new = NewNotice(body="Mai họp.", unit_ids=unit_ids)
+    notice = notices.draft(world.session, world.house, author, new, now=world.now, origin="test")
+    notices.publish(world.session, world.house, notice, by=author, now=world.now)
+    total = figures(world, notice).total
+    assert (total.chats, total.by_hand, total.given, total.by_machine) == (2, 2, 0, (0, 0))
+
+
 def test_without_a_group_that_people_carry_to_opens_cannot_be_measured(world: World) -> None:
     world.group(world.villages[0], "g1")
     found = figures(world, out(world))
     assert found.total.opens is None
     assert found.total.by_machine == (1, 1)
-    row = dict(zip(reach.COLUMNS, reach.csv_rows(found)[-1], strict=True))
+    row = dict(zip(reach_sheet.COLUMNS, reach_sheet.csv_rows(found)[-1], strict=True))
     assert (row["Lượt mở (ước lượng)"], row["Giao"], row["Đã chuyển"]) == (texts.NOT_MEASURABLE, "", "")
 
 
@@ -94,7 +165,18 @@ def test_without_a_group_that_people_carry_to_opens_cannot_be_measured(world: Wo
             id="nothing carried yet",
         ),
         pytest.param(
-            {"given": 0, "carried": 0, "card": 0, "number_": 0, "visit": 0, "head": 0},
+            {"given": 0, "carried": 0, "median": None, "card": 0, "number_": 0, "visit": 0, "head": 0},
+            "14 bản: 0 đã giao, 0 đã chuyển, 0/840 hộ",
+            id="nothing given yet",
+        ),
+        pytest.param(
+            {"villages": 8, "machine": (7, 7), "by_hand": 1, "given": 1, "carried": 1, "number_": 0, "visit": 0},
+            "8 bản: máy gửi 7/7 nhóm; chuyển tay 1/1 đã giao, 1 đã chuyển (trung vị 9 phút), 513/840 hộ: "
+            "395 tự xác nhận, 118 trưởng bản ghi",
+            id="of both kinds",
+        ),
+        pytest.param(
+            {"by_hand": 0, "given": 0, "carried": 0, "card": 0, "number_": 0, "visit": 0, "head": 0},
             "14 bản: 0/840 hộ",
             id="nothing to carry",
         ),
@@ -114,6 +196,8 @@ def test_without_a_group_that_people_carry_to_opens_cannot_be_measured(world: Wo
 def test_the_table_in_one_line(changes: dict[str, int], line: str) -> None:
     values = {
         "villages": 14,
+        "machine": (0, 0),
+        "by_hand": 14,
         "given": 14,
         "carried": 13,
         "median": timedelta(minutes=9),
@@ -138,7 +222,7 @@ def test_the_line_is_told_in_a_chat_and_in_the_file(world: World) -> None:
     assert figures(world, notice).words in answer
     assert "lượt mở (ước lượng): 0" in answer
     assert "đã đọc" not in answer
-    rows = reach.csv_rows(figures(world, notice))
+    rows = reach_sheet.csv_rows(figures(world, notice))
     first = dict(zip(rows[0], rows[1], strict=True))
     assert (first["Giao"], first["Đã chuyển"], first["Lượt mở (ước lượng)"]) == ("1", "1", "0")
     assert {"Nhóm còn mang tin cũ", "Số người trưởng bản đếm (không cộng vào hộ)"} <= set(rows[0])
@@ -223,3 +307,23 @@ def test_a_bare_number_is_kept_apart_and_taken_back(world: World) -> None:
             count(world, head, notice, wrong)
     with pytest.raises(NotFound):
         count(world, world.actor(helper(world)), notice, 1)
+
+
+@pytest.mark.parametrize("state", [NoticeState.RECALLED, NoticeState.CANCELLED])
+def test_what_is_over_is_neither_ticked_nor_counted_and_can_still_be_taken_back(
+    world: World, state: NoticeState
+) -> None:
+    homes, head, notice = world.households(world.villages[0], 2), world.head(), out(world)
+    tick(world, head, notice, homes[:1])
+    count(world, world.actor(head), notice, 25)
+    notice.state = state
+    world.session.add(notice)
+    with pytest.raises(Conflict):
+        tick(world, head, notice, homes[1:])
+    with pytest.raises(Conflict):
+        count(world, world.actor(head), notice, 26)
+    village = world.villages[0]
+    assert reach.untick(world.session, world.actor(head), notice, village, [homes[0].id or 0], now=world.now) == 1
+    count(world, world.actor(head), notice, None)
+    line = figures(world, notice).villages[0]
+    assert (line.acknowledged, line.told_count) == (0, None)

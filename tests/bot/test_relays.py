@@ -5,8 +5,9 @@ from datetime import timedelta
 import pytest
 from sqlmodel import select
 
-from bot import audiences, people, relays
+from bot import audiences, people, phones, relays
 from bot.errors import Conflict, Invalid, NotFound
+from store import sessions
 from store.tables import Audit, Channel, Chat, ChatKind, Person, RelayGroup, RoleName, Unit, WebSession
 from tests.village import World
 
@@ -49,6 +50,12 @@ def test_whom_nothing_reaches_is_told_from_whom_something_does(world: World):
     session.expires_at = world.now
     world.session.flush()
     assert not reachable(), "no longer"
+    session.expires_at, session.seen_at = world.now + timedelta(days=200), world.now - sessions.PHONE_IDLE
+    world.session.flush()
+    assert not reachable(), "left in a drawer"
+    session.is_phone, session.seen_at = False, world.now
+    world.session.flush()
+    assert not reachable(), "a kit does not come to the console"
     world.linked(head, "trưởng bản")
     assert reachable(), "a private chat"
     head.is_active = False
@@ -105,7 +112,7 @@ def test_a_group_is_noted_once(world: World):
         put(world, head, village, title="bản nà mẫu")
     assert put(world, head, village, chat_id=chat.id, members=None).members is None
     put(world, head, village, title="Nhóm thứ hai")
-    assert len(relays.of_village(world.session, village)) == 2
+    assert len(relays.of_village(world.session, village, now=world.now)) == 2
 
 
 def test_without_the_channel_it_is_said_what_to_switch_on(world: World):
@@ -120,7 +127,7 @@ def test_an_audience_has_groups_of_its_own(world: World):
     village, head, official = world.villages[0], world.head(0), world.official()
     women = audiences.create(world.session, world.actor(official), world.commune, "Chi hội Phụ nữ", world.now)
     put(world, head, village, audience_id=women.id)
-    (line,) = relays.of_village(world.session, village)
+    (line,) = relays.of_village(world.session, village, now=world.now)
     assert line.audience == "Chi hội Phụ nữ"
     theirs = audiences.create(world.session, world.actor(official), world.villages[1], "Chi bộ", world.now)
     with pytest.raises(NotFound):
@@ -131,7 +138,7 @@ def test_a_closed_group_is_gone_from_the_village(world: World):
     village, head = world.villages[0], world.head(0)
     chat = put(world, head, village, carrier_id=head.id)
     relays.close(world.session, world.actor(head), chat, now=world.now)
-    assert relays.of_village(world.session, village) == []
+    assert relays.of_village(world.session, village, now=world.now) == []
     assert world.session.get_one(RelayGroup, chat.id).carrier_id is None
     with pytest.raises(NotFound):
         relays.close(world.session, world.actor(head), chat, now=world.now)
@@ -169,12 +176,12 @@ def test_a_handover_brings_the_groups_along(world: World):
 def test_a_phone_number_is_sealed_and_audited_without_it(world: World):
     head, official = world.head(0), world.official()
     assert people.set_phone(world.session, world.house, world.actor(official), head, "0912 345 678", world.now)
-    assert people.phone_of(world.house, head) == "0912345678"
+    assert phones.of(world.house, head) == "0912345678"
     assert b"0912345678" not in (head.sealed_phone or b"")
     world.session.flush()
     assert all("0912" not in f"{line.action}{line.subject}{line.detail}" for line in world.session.exec(select(Audit)))
     people.set_phone(world.session, world.house, world.actor(head), head, "", world.now)
-    assert people.phone_of(world.house, head) == ""
+    assert phones.of(world.house, head) == ""
 
 
 @pytest.mark.parametrize("typed", ["gọi tôi", "12", "+84+912345678", "1" * 30])
@@ -185,6 +192,9 @@ def test_what_is_no_phone_number_is_refused(world: World, typed: str):
 
 
 def test_somebody_elses_number_is_not_theirs_to_set(world: World):
-    head, other = world.head(0), world.head(1)
-    with pytest.raises(NotFound):
-        people.set_phone(world.session, world.house, world.actor(other), head, "0912345678", world.now)
+    head, other, official = world.head(0), world.head(1), world.official()
+    helper = world.person("Tổ công nghệ số", RoleName.HELPER, world.villages[0])
+    idle = people.add_person(world.session, "Người chưa có việc", None, now=world.now)
+    for actor, person in ((other, head), (head, helper), (head, official), (official, idle)):
+        with pytest.raises(NotFound):
+            people.set_phone(world.session, world.house, world.actor(actor), person, "0912345678", world.now)

@@ -248,7 +248,7 @@ async def a_notice_in_hand(here: Relayed, author: str, approver: str) -> tuple[s
 
 
 async def it_is_carried(here: Relayed, code: str, links: dict[str, str]) -> None:
-    """By a head who says so, by one who presses, by a resident who opens the link; by nobody who only looks ahead."""
+    """By a head who says so, by one who presses, by residents who open the link; by nobody who only looks ahead."""
     told, pressed, opened, *waiting = here.heads
     await here.town.says(here.heads[told], "1")
     await until(lambda: here.is_carried(code, told), "it is carried where the head said so")
@@ -260,12 +260,13 @@ async def it_is_carried(here: Relayed, code: str, links: dict[str, str]) -> None
         for agent in (preview, unknown):
             assert BODY in (await agent.get(links[waiting[0]])).text
         await preview.get(f"{links[waiting[0]]}/o.gif")
-    async with here.resident() as resident:
-        page = await resident.get(links[opened])
-        picture = re.search(r'<img src="(/t/[^"]+)"', page.text)
-        assert picture
-        assert (await resident.get(picture[1])).headers["cache-control"] == "no-store"
-    await until(lambda: here.is_carried(code, opened), "it is carried where a resident opened it")
+    for _ in range(2):  # the head has no phone at /truong that we would know: the first could be the head's own
+        async with here.resident() as resident:
+            page = await resident.get(links[opened])
+            picture = re.search(r'<img src="(/t/[^"]+)"', page.text)
+            assert picture
+            assert (await resident.get(picture[1])).headers["cache-control"] == "no-store"
+    await until(lambda: here.is_carried(code, opened), "it is carried where residents opened it")
 
     expected = dict.fromkeys(waiting, "handed") | dict.fromkeys((told, pressed, opened), "sent")
     assert await here.states(code) == expected

@@ -100,6 +100,8 @@ def test_without_an_address_there_is_no_code():
 
 def test_the_board_has_the_whole_text_on_as_many_pages_as_it_takes():
     (one,) = pages(notice_pdf(a_notice(mark="🔴 THU HỒI", due="17:00, 25/11/2026")))
+    assert "Quét mã" in one
+    assert "báo đã nắm" not in one, "its code leads to /tb/, where nothing is answered"
     for words in (
         "THU HỒI",
         "THÔNG BÁO",

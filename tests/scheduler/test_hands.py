@@ -23,6 +23,7 @@ from scheduler.runtime import Runtime, open_runtime
 from store import files, migrations, outbox, rooms
 from store.tables import (
     Account,
+    Channel,
     Chat,
     Content,
     Errand,
@@ -200,6 +201,26 @@ async def test_a_picture_that_cannot_be_drawn_holds_nothing_back(house):
             ).all()
         )
         assert [key.rpartition(":")[2] for key in keys] == ["text", "do"]
+
+
+async def test_what_was_stopped_while_it_was_under_way_is_given_to_nobody(house):
+    async with house.open(work=False) as runtime:
+        await runtime.store.write(settle, runtime)
+        notice = await runtime.store.write(publish, runtime)
+        group = ChatRef(await runtime.store.read(lambda session: address(session, runtime)), ChatKind.GROUP)
+
+        def stop(session: Session) -> None:
+            # As whoever drains the channel notes when it begins.
+            session.get_one(Channel, runtime.channels["relay", "main"].id).hands_over = True
+            session.flush()
+            session.connection().exec_driver_sql("UPDATE outbox SET state = 'sending' WHERE notice_id IS NOT NULL")
+            found = session.get_one(Notice, notice)
+            notices.cancel(session, runtime.house, actor_of(session, found.author_id), found, now=runtime.clock())
+
+        await runtime.store.write(stop)
+        await hands_of(runtime).give(Outbound(chat=group, key=f"notice:{notice}/1/1"))
+        errands_ = await runtime.store.read(lambda session: session.exec(select(Errand)).all())
+        assert errands_ == []
 
 
 async def test_a_group_without_a_carrier_fails_and_says_why(house):

@@ -36,6 +36,7 @@ def upgrade() -> None:
         sa.Column("picture_id", sa.Integer(), nullable=True),
         sa.Column("handed_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("given_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("reached_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("done_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("proof", sa.String(length=24), nullable=True),
         sa.Column("done_by_id", sa.Integer(), nullable=True),
@@ -72,9 +73,13 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("sealed_phone", sa.LargeBinary(), nullable=True))
 
     with op.batch_alter_table("reach", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("by_hand", sa.Integer(), nullable=False, server_default="0"))
         batch_op.add_column(sa.Column("given", sa.Integer(), nullable=False, server_default="0"))
         batch_op.add_column(sa.Column("carried", sa.Integer(), nullable=False, server_default="0"))
         batch_op.add_column(sa.Column("opens", sa.Integer(), nullable=True))
+
+    with op.batch_alter_table("receipt", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("heard_at", sa.DateTime(timezone=True), nullable=True))
 
     with op.batch_alter_table("web_session", schema=None) as batch_op:
         batch_op.add_column(sa.Column("is_phone", sa.Boolean(), nullable=False, server_default=sa.false()))
