@@ -40,6 +40,8 @@ class SignedIn:
     actor: Actor
     session_id: int
     csrf: str
+    is_phone: bool = False
+    """By a linked phone, not by name and password at the console."""
 
     @property
     def may_write(self) -> bool:
@@ -120,7 +122,7 @@ async def whoever_is_at_the_phone(request: HTTPConnection) -> SignedIn | None:
     held, actor = found
     if held.is_stale:
         await house.store.write(sessions.touch_session, held.id, now=now)
-    return SignedIn(actor, held.id, csrf_token(house.vault, cookie))
+    return SignedIn(actor, held.id, csrf_token(house.vault, cookie), is_phone=True)
 
 
 def _session(session: Session, token_key: str, now: datetime) -> tuple[sessions.Held, Actor] | None:

@@ -23,7 +23,7 @@ from bot import households, notices, residents
 from bot.codes import notice_typed
 from bot.errors import NotFound
 from bot.house import House
-from store import attempts, files
+from store import attempts, files, rooms
 from store.tables import (
     Attachment,
     Channel,
@@ -235,7 +235,7 @@ class PublicNotice:
 async def notice(request: Request) -> Response:
     """GET /tb/{code}: the whole notice, for whoever wants to know whether it is real; leads to its own address."""
     house = runtime(request)
-    found = await _found(request)
+    found = await _found(request, request.path_params["code"])
     if isinstance(found, Response):
         return found
     if request.path_params["code"] != found.code:
@@ -246,7 +246,7 @@ async def notice(request: Request) -> Response:
 
 async def notice_qr(request: Request) -> Response:
     """GET /tb/{code}/qr.svg and qr.png; 404 in words while residents cannot reach us."""
-    found = await _found(request)
+    found = await _found(request, request.path_params["code"])
     if isinstance(found, Response):
         return found
     address = notices.url_of(runtime(request).house, found.code)
@@ -259,16 +259,24 @@ async def notice_qr(request: Request) -> Response:
 
 async def notice_file(request: Request) -> Response:
     """GET /tb/{code}/files/{n}: an attachment."""
-    found = await _found(request)
+    found = await _found(request, request.path_params["code"])
     if isinstance(found, Response):
         return found
     kept = await runtime(request).store.read(attached, found.code, request.path_params["position"])
     return file_answer(*kept) if kept else answer(request, 404)
 
 
-async def _found(request: Request) -> PublicNotice | Response:
+async def check(request: Request) -> Response:
+    """GET /tb/: where a code is typed, to see whether its notice is real; `?ma=` is what was typed."""
+    typed = request.query_params.get("ma", "").strip()
+    if not typed:
+        return page(request, "check.html")
+    found = await _found(request, typed)
+    return found if isinstance(found, Response) else RedirectResponse(f"/tb/{found.code}", 303)
+
+
+async def _found(request: Request, typed: str) -> PublicNotice | Response:
     """The notice, however its code was typed, when it is out; else a warning. Wrong codes are counted."""
-    typed = str(request.path_params["code"])
     found = await runtime(request).store.read(_public, notice_typed(typed))
     if found is not None:
         return found
@@ -433,18 +441,7 @@ def _card(session: Session, house: House, token: str, sender_id: str, came_from:
 
 def room_of(session: Session, village: Unit) -> str:
     """The code of the village's own web chat; '' when it has none."""
-    room = session.exec(
-        select(Chat.id)
-        .join(Channel, col(Channel.id) == Chat.channel_id)
-        .where(
-            Chat.unit_id == village.id,
-            col(Chat.audience_id).is_(None),
-            Chat.kind == ChatKind.GROUP,
-            Chat.standing != Standing.GONE,
-            Channel.adapter == "webchat",
-        )
-    ).first()
-    return village.code if room is not None else ""
+    return village.code if rooms.has_group(session, village.id or 0) else ""
 
 
 NAMES = {"webchat": "trang nhắn tin của bản", "telegram": "Telegram", "zalo_bot": "Zalo", "zalo_oa": "Zalo"}
@@ -475,6 +472,8 @@ def card_links(house: House, token: str, room: str) -> list[CardLink]:
 routes = [
     Route("/", front),
     Route("/demo/enter", enter, methods=["POST"]),
+    Route("/tb", check),
+    Route("/tb/", check),
     Route("/tb/{code}", notice),
     Route("/tb/{code}/qr.{kind:str}", notice_qr),
     Route("/tb/{code}/files/{position:int}", notice_file),

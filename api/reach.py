@@ -14,7 +14,8 @@ from api.notices import REFUSALS, Asking
 from api.reads import villages_of, visible_notice
 from api.state import runtime
 from bot.permissions import Actor
-from bot.reach import NoticeReach, Problem, VillageReach, csv_rows, of_notice
+from bot.reach import NoticeReach, Problem, VillageReach, of_notice
+from bot.reach_sheet import csv_rows
 from bot.texts import failure
 from store.tables import NoticeState, State
 
@@ -149,7 +150,7 @@ def csv_answer(name: str, rows: Sequence[Sequence[str]]) -> Response:
 
 
 def figures_of(village: VillageReach) -> dict[str, Any]:
-    has_register, by_hand = village.households > 0, bool(village.in_hand)
+    has_register, by_hand = village.households > 0, village.by_hand > 0
     untold = {
         "members": village.members is None,
         "seen": village.seen is None,

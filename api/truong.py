@@ -4,12 +4,12 @@ The page works without JavaScript. With it (static/truong.js) presses wait in th
 how long ago it was made, and the same one told twice changes nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 
-from sqlmodel import Session
+from sqlmodel import Session, col, select
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -27,6 +27,7 @@ from api.truong_door import (
     LONGEST_CODE,
     NO_DUTY,
     NO_STORE,
+    asker_of,
     at_the_phone,
     carrier,
     door,
@@ -40,11 +41,13 @@ from api.truong_door import (
 )
 from api.truong_roll import RollLine, roll_lines
 from bot import errands, texts
+from bot.calls import HelpCall, help_calls
 from bot.errands import Done, Kit
 from bot.errors import Refused
 from bot.house import House
 from bot.permissions import Actor
 from store import files
+from store.tables import Errand, Person
 
 LARGEST_ID = 2**63 - 1
 LONGEST_AGO = timedelta(days=14)
@@ -55,17 +58,35 @@ LONGEST_AGO = timedelta(days=14)
 class Work:
     """All that the page shows."""
 
+    calls: tuple[HelpCall, ...]
     waiting: tuple[Kit, ...]
+    with_others: Mapping[int, str]
+    """Who has what waits, where it is not this person any more: '' for the commune."""
     done: tuple[Done, ...]
     rolls: tuple[RollLine, ...]
 
 
 def work_of(session: Session, house: House, actor: Actor, now: datetime) -> Work:
+    waiting = tuple(errands.waiting(session, house, actor.person_id))
     return Work(
-        tuple(errands.waiting(session, house, actor.person_id)),
+        tuple(help_calls(session, actor, now=now)),
+        waiting,
+        _with_others(session, actor, waiting),
         tuple(errands.lately_done(session, house, actor.person_id, now=now)),
         tuple(roll_lines(session, actor, now=now)),
     )
+
+
+def _with_others(session: Session, actor: Actor, waiting: Sequence[Kit]) -> dict[int, str]:
+    rows = session.exec(
+        select(Errand.outbox_id, Person.name)
+        .outerjoin(Person, col(Person.id) == Errand.person_id)
+        .where(
+            col(Errand.outbox_id).in_([kit.outbox_id for kit in waiting]),
+            col(Errand.person_id).is_distinct_from(actor.person_id),
+        )
+    )
+    return {outbox_id: name or "" for outbox_id, name in rows}
 
 
 # ---------------------------------------------------------------- the page
@@ -127,10 +148,11 @@ async def attached(request: Request) -> Response:
 
 
 def _file(request: Request, kept: files.Kept | None, name: str) -> Response:
-    """Sent once over a thin line, but asked for each time: after a sign-out nothing of it opens."""
+    """Sent to a linked phone once over a thin line, but asked for each time: after a sign-out nothing of it opens."""
     if kept is None:
         raise HTTPException(404)
-    headers = {"etag": f'"{sha256(kept.content).hexdigest()[:16]}"', "cache-control": "private, no-cache"}
+    keeps = "private, no-cache" if asker_of(request).is_phone else "no-store"
+    headers = {"etag": f'"{sha256(kept.content).hexdigest()[:16]}"', "cache-control": keeps}
     if request.headers.get("if-none-match", "").removeprefix("W/") == headers["etag"]:
         return Response(status_code=304, headers=headers)
     response = file_answer(kept, name)

@@ -145,7 +145,8 @@ def _limits(request: Request) -> Limits:
 def inner_page(request: Request, template: str, *, status: int = 200, error: str = "", **context: Any) -> Response:
     """A page whose inner part its script keeps fresh: 204 when that still is what the script has.
 
-    `x-loa-at` says that the answer is ours, and when it was true; `x-loa-who` whose it is, without saying who.
+    `x-loa-at` says that the answer is ours, and when it was true; `x-loa-who` whose it is, without saying who. That is
+    said to a linked phone alone, which may keep a copy for times without a line: a sign-in at the console may not.
     """
     house, asker = runtime(request), asker_of(request)
     now = house.clock()
@@ -153,10 +154,13 @@ def inner_page(request: Request, template: str, *, status: int = 200, error: str
     inner = jinja.get_template(f"{template}_inner.html").render(csrf=asker.csrf, **context)
     mark = sha256(inner.encode()).hexdigest()[:16]
     who = house.vault.fingerprint("truong", str(asker.actor.person_id))[:16]
-    headers = {**NO_STORE, "x-loa-who": who, "x-loa-at": texts.moment(house.house.local(now))}
+    headers = {**NO_STORE, "x-loa-at": texts.moment(house.house.local(now))}
+    if asker.is_phone:
+        headers["x-loa-who"] = who
     if not error and request.headers.get("x-loa-mark") == mark:
         return Response(status_code=204, headers=headers)
-    shown = {"inner": Markup(inner), "mark": mark, "who": who, "csrf": asker.csrf, "name": asker.actor.name}  # noqa: S704 - escaped when it was rendered
+    safe = Markup(inner)  # noqa: S704 - escaped when it was rendered
+    shown = {"inner": safe, "mark": mark, "who": who, "csrf": asker.csrf, "asker": asker}
     response = page(request, f"{template}.html", status=status, error=error, now=now, me=None, **shown, **context)
     response.headers.update(headers)
     return response

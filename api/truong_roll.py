@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from api.errors import FormTooOld
+from api.forms import household_ids
 from api.reads import title_of
 from api.state import runtime
 from api.truong_door import (
@@ -40,8 +41,6 @@ from store.tables import (
 
 RECENT = timedelta(days=14)
 MOST_LINES = 30
-MOST_PEOPLE = 10_000
-FOREIGN = "Hộ này không có trong sổ của bản."
 NO_NUMBER = "Số người phải là một số, ví dụ 45."
 
 
@@ -206,7 +205,7 @@ async def tick(request: Request) -> Response:
 
 def _tick(session: Session, actor: Actor, code: str, village_code: str, form: FormData, now: datetime) -> None:
     notice, village = _found(session, actor, code, village_code)
-    told, was = _ids(form, "told"), _ids(form, "was")
+    told, was = household_ids(form, "told"), household_ids(form, "was")
     if new := [found for found in told if found not in was]:
         reach.tick(session, actor, notice, village, new, now=now)
     if gone := [found for found in was if found not in told]:
@@ -248,13 +247,6 @@ async def _recorded(request: Request, work: Record) -> Response:
     if wants_json(request):
         return JSONResponse({"words": f"Đã báo lúc {texts.moment(house.house.local(now))}"}, headers=NO_STORE)
     return RedirectResponse(f"{HOME}/diem-danh/{code}/{village}", 303)
-
-
-def _ids(form: FormData, field: str) -> list[int]:
-    values = [value for value in form.getlist(field) if isinstance(value, str)]
-    if not all(value.isdecimal() and len(value) < 18 for value in values):
-        raise Invalid(FOREIGN, field)
-    return [int(value) for value in values]
 
 
 ROLL = f"{HOME}/diem-danh/{{code}}/{{village}}"

@@ -112,7 +112,7 @@ async def setup(request: Request) -> Response:
     """GET /console/villages/{code}/setup.pdf: who carries into which group (`?chat=`, else the village's)."""
     house = runtime(request)
     code, chat = request.path_params["code"], request.query_params.get("chat", "")
-    words = await house.store.read(_setup, house.house, me(request), code, chat)
+    words = await house.store.read(_setup, house.house, me(request), code, chat, house.clock())
     return _drawing(await asyncio.to_thread(setup_pdf, words), "application/pdf", f"cai-dat-{code}.pdf")
 
 
@@ -122,25 +122,25 @@ async def setup_with_code(request: Request) -> Response:
     form = await form_of(request)
     house = runtime(request)
     code, chat = request.path_params["code"], str(form.get("chat", ""))
-    words = await house.store.write(_setup, house.house, me(request), code, chat, code_at=house.clock())
+    words = await house.store.write(_setup, house.house, me(request), code, chat, house.clock(), with_code=True)
     return _drawing(await asyncio.to_thread(setup_pdf, words), "application/pdf", f"cai-dat-{code}.pdf")
 
 
 def _setup(
-    session: Session, house: House, actor: Actor, code: str, chat: str, *, code_at: datetime | None = None
+    session: Session, house: House, actor: Actor, code: str, chat: str, now: datetime, *, with_code: bool = False
 ) -> SetupWords:
-    """What the sheet says; with `code_at` a code is made, for the carrier's own eyes.
+    """What the sheet says; `with_code` one is made, for the carrier's own eyes.
 
     A village that has no such group yet gets the sheet with "chưa có" in its places.
     """
     village = village_for(session, actor, code, Duty.ENROL)
-    groups = relays.of_village(session, village)
+    groups = relays.of_village(session, village, now=now)
     if chat:
         groups = [group for group in groups if str(group.chat_id) == chat]
         if not groups:
             raise NotFound(NOT_FOUND)
     group = next((group for group in groups if not group.audience), groups[0] if groups else None)
-    made = _code_for(session, house, actor, group.carrier_id if group else None, code_at) if code_at else ""
+    made = _code_for(session, house, actor, group.carrier_id if group else None, now) if with_code else ""
     return setup_words(session, house, village, group, code=made)
 
 

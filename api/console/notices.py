@@ -25,7 +25,8 @@ from bot.errors import Invalid, NotFound
 from bot.face import Preview
 from bot.house import House
 from bot.permissions import NOT_FOUND, Actor, Duty, village_for
-from bot.reach import NoticeReach, csv_rows, of_notice
+from bot.reach import NoticeReach, of_notice
+from bot.reach_sheet import csv_rows
 from bot.relays import RELAY
 from store import files
 from store.tables import (

@@ -1,4 +1,4 @@
-"""/console/: what waits for me, whom to call, the last notices, and villages that cannot be reached."""
+"""/console/: what waits for me, who needs help, whom to call, the last notices, and villages that cannot be reached."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +12,8 @@ from api.auth import form_of, me, signed_in
 from api.reads import RELEASED, NoticeLine, VillageLine, notice_lines, village_lines
 from api.state import runtime
 from api.templating import page
-from bot import errands
+from bot import calls, errands
+from bot.calls import HelpCall
 from bot.errands import Overdue
 from bot.house import House
 from bot.permissions import Actor, Duty, villages_for
@@ -32,6 +33,7 @@ class Waiting:
 @dataclass(frozen=True, slots=True)
 class Overview:
     waiting: tuple[Waiting, ...]
+    help_calls: tuple[HelpCall, ...]
     to_call: tuple[Overdue, ...]
     """Nobody of the village carried it: somebody of the commune calls."""
     last: tuple[NoticeLine, ...]
@@ -54,6 +56,7 @@ def _overview(session: Session, house: House, actor: Actor, now: datetime) -> Ov
     is_admin = actor.has(RoleName.ADMIN)
     return Overview(
         waiting=tuple(_waiting(session, actor)),
+        help_calls=tuple(calls.help_calls(session, actor, now=now)),
         to_call=tuple(errands.overdue(session, house, actor, now=now)),
         last=tuple(notice_lines(session, actor, states=RELEASED, limit=LAST)),
         troubled=tuple(v for v in villages if v.troubled),

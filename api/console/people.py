@@ -39,7 +39,7 @@ class PersonLine:
     phone: str
     """'' when none is known."""
     may_phone: bool
-    """The reader may read and change the number: who manages the person, or an official of the commune."""
+    """The reader may read and change the number (`bot.people.may_phone`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def _line(
     house: House, actor: Actor, person: Person, held: Sequence[tuple[RoleName, Unit]], accounts: int
 ) -> PersonLine:
     is_mine = bool(actor.paths(Duty.MANAGE)) and all(actor.may(Duty.MANAGE, unit) for _, unit in held)
-    approves = bool(held) and all(actor.may(Duty.APPROVE, unit) for _, unit in held)
+    may_phone = people.may_phone(actor, person.id or 0, [unit for _, unit in held])
     return PersonLine(
         person.id or 0,
         person.name,
@@ -100,8 +100,8 @@ def _line(
         tuple(Held(role, unit.name) for role, unit in held),
         accounts,
         is_mine,
-        phones.of(house, person) if is_mine or approves else "",
-        is_mine or approves,
+        phones.of(house, person) if may_phone else "",
+        may_phone,
     )
 
 
@@ -190,10 +190,10 @@ async def phone(request: Request) -> Response:
 
 
 def _phone(session: Session, house: House, actor: Actor, person_id: int, typed: str, now: datetime) -> None:
-    found = next((line for line in _listed(session, house, actor) if line.id == person_id and line.may_phone), None)
-    if found is None:
+    person = session.get(Person, person_id)
+    if person is None or not person.is_active:
         raise NotFound(NOT_FOUND)
-    phones.put(session, house, session.get_one(Person, found.id), typed.strip(), by=actor, now=now)
+    people.set_phone(session, house, actor, person, typed.strip(), now)
 
 
 routes = [

@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from api.auth import form_of, me, signed_in
 from api.console.cards import NO_CARDS
+from api.forms import household_ids
 from api.reads import VillageLine, village_lines, visible_notice
 from api.state import runtime
 from api.templating import page
@@ -303,7 +304,7 @@ async def close_relay(request: Request) -> Response:
 
 def _close_relay(session: Session, actor: Actor, code: str, chat_id: int | None, now: datetime) -> None:
     village = village_for(session, actor, code, Duty.ENROL)
-    known = {line.chat_id for line in relays.of_village(session, village)}
+    known = {line.chat_id for line in relays.of_village(session, village, now=now)}
     if chat_id is None or chat_id not in known:
         raise NotFound(NOT_FOUND)
     relays.close(session, actor, session.get_one(Chat, chat_id), now=now)
@@ -382,7 +383,8 @@ async def tick(request: Request) -> Response:
     form = await form_of(request)
     house = runtime(request)
     code, notice = request.path_params["code"], request.path_params["notice"]
-    await house.store.write(_tick, me(request), code, notice, _ids(form, "told"), _ids(form, "untold"), house.clock())
+    told, untold = household_ids(form, "told"), household_ids(form, "untold")
+    await house.store.write(_tick, me(request), code, notice, told, untold, house.clock())
     house.nudge_sender()
     return RedirectResponse(f"/console/villages/{code}/missing/{notice.upper()}", 303)
 
@@ -418,13 +420,6 @@ def _count(session: Session, actor: Actor, code: str, notice_code: str, told: in
 def _village_and_notice(session: Session, actor: Actor, code: str, notice_code: str) -> tuple[Unit, Notice]:
     # `bot.reach` asks for the duty itself: the head's, or that of who calls at houses.
     return village_for(session, actor, code, Duty.FIGURES), visible_notice(session, actor, notice_code)
-
-
-def _ids(form: FormData, field: str) -> list[int]:
-    values = [value for value in form.getlist(field) if isinstance(value, str)]
-    if not all(value.isdecimal() and len(value) < 18 for value in values):
-        raise Invalid("Hộ này không có trong sổ của bản.", field)
-    return [int(value) for value in values]
 
 
 routes = [

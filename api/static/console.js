@@ -31,6 +31,12 @@ for (const tick of document.querySelectorAll("[data-some]")) {
   tick.addEventListener("change", () => { document.getElementById(tick.dataset.some).checked = true; });
 }
 
+// What a linked phone's page kept on this machine for times without a line goes with the sign-out.
+navigator.serviceWorker?.getRegistration("/truong").then((keeper) => {
+  const out = document.querySelector('form[action="/console/logout"]');
+  out?.addEventListener("submit", () => keeper?.active?.postMessage("forget"));
+});
+
 // A second press while the first is on its way sends nothing.
 for (const form of document.querySelectorAll("form[method=post]")) {
   form.addEventListener("submit", (event) => {

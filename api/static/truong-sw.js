@@ -1,7 +1,8 @@
 "use strict";
 // A cheap phone kills this page while its owner is in another app. Without a line it then opens as it was last seen:
 // the page, its pictures and recordings, its own style and script. Nothing else is kept, no form is kept, and all of it
-// is forgotten when the phone is signed in or out, or the page turns out to be somebody else's.
+// is forgotten when the phone is signed in or out, the console on it is signed out of, or the page turns out to be
+// somebody else's, or one of the console's sign-ins, of which nothing is kept.
 
 const CACHE = "truong-1";
 const PATIENCE = 6000; // milliseconds for a weak line before the last page is shown
@@ -10,7 +11,8 @@ const FILE = /^\/truong\/\d+\/(anh\.png|tep\/\d+)$/;
 const DOOR = /^\/truong\/(vao|ra)$/;
 
 addEventListener("install", () => skipWaiting());
-for (const moment of ["activate", "message"]) addEventListener(moment, (event) => event.waitUntil(clients.claim()));
+addEventListener("activate", (event) => event.waitUntil(clients.claim()));
+addEventListener("message", (event) => event.waitUntil(event.data === "forget" ? forget() : clients.claim()));
 
 addEventListener("fetch", (event) => {
   const { request } = event;
@@ -42,7 +44,8 @@ async function once(request) {
   if (kept) return kept;
   const before = forgotten;
   const answer = await fetch(request);
-  if (answer.status === 200 && !answer.redirected && before === forgotten) {
+  const mayKeep = !(answer.headers.get("cache-control") || "").includes("no-store");
+  if (answer.status === 200 && !answer.redirected && mayKeep && before === forgotten) {
     const cache = await caches.open(CACHE);
     await cache.delete(request, { ignoreSearch: true }); // the same file, before it was changed
     await cache.put(request, answer.clone());
@@ -73,7 +76,7 @@ async function remember(path, answer) {
   // Only our own server says when a page was true; what a network puts in its place says nothing about us.
   if (answer.status !== 200 || answer.redirected || !answer.headers.has("x-loa-at")) return;
   const who = answer.headers.get("x-loa-who");
-  if (!who) return void (await forget()); // the door: nobody is signed in any more
+  if (!who) return void (await forget()); // the door, or somebody at the console: no phone is linked any more
   const before = await caches.open(CACHE).then((cache) => cache.match("/truong"));
   if (before && before.headers.get("x-loa-who") !== who) await forget();
   const cache = await caches.open(CACHE);

@@ -149,7 +149,7 @@ function paint() {
     if (undo) undo.hidden = now !== "done";
     const box = place.querySelector("input[type=checkbox]");
     if (box) box.checked = last ? last.on : answer && answer.kind ? answer.on : box.defaultChecked;
-    if (about === "count" && last && document.activeElement !== place.elements.count) place.elements.count.value = last.fields[0][1];
+    if (place.dataset.kind === "count" && last && document.activeElement !== place.elements.count) place.elements.count.value = last.fields[0][1];
   }
   line(hasLine);
 }
@@ -247,7 +247,8 @@ function atHand(link) {
 }
 
 async function keepCopy() {
-  if (!("serviceWorker" in navigator) || !window.isSecureContext) return;
+  // A copy outlives a console sign-out, so only a linked phone keeps one.
+  if (!("phone" in root.dataset) || !("serviceWorker" in navigator) || !window.isSecureContext) return;
   try {
     await navigator.serviceWorker.register("/truong/sw.js", { scope: "/truong" });
     const { active } = await navigator.serviceWorker.ready;
@@ -323,7 +324,7 @@ list.addEventListener("submit", (event) => {
   event.preventDefault();
   const path = new URL(form.action).pathname;
   if (kind === "roll") return flush(); // each box was noted when it was ticked
-  if (kind === "count") return press("count", kind, path, [["count", form.elements.count.value.trim()]], false);
+  if (kind === "count") return press(form.dataset.about, kind, path, [["count", form.elements.count.value.trim()]], false);
   press(form.closest("[data-about]").dataset.about, kind, path, [], true);
 });
 

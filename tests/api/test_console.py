@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import regex
 from sqlmodel import col, func, select
 
-from bot import people, relays
+from bot import acks, people, relays
 from bot.households import card_token
 from bot.permissions import actor_of
 from bot.texts import failure
@@ -14,12 +14,15 @@ from store import reach as figures
 from store.outbox import Failure
 from store.tables import (
     Account,
+    Answer,
     Attachment,
     Audience,
     Audit,
+    Channel,
     Chat,
     CodePurpose,
     Errand,
+    Grade,
     Holder,
     Household,
     Notice,
@@ -670,9 +673,35 @@ async def test_a_number_is_kept_by_who_may_call_and_shown_to_nobody_else(house):
     assert (await official.post_form("/console/people", path, phone="số nhà tôi")).status_code == 422
     assert (await official.post_form("/console/people", path, phone="")).status_code == 303
     assert "0912345678" not in (await official.get("/console/people")).text
+    own = await house.signed_in("truong1")
+    assert (await own.post_form("/console/me", path, phone="0912 345 678")).status_code == 303
+    helper = await house.person_id("tohelp")
+    refused = await own.post_form("/console/me", f"/console/people/{helper}/phone", phone="0900000000")
+    assert refused.status_code == 404
     noted = await house.read(lambda s: [a for a in s.exec(select(Audit)) if a.action.startswith("phone number")])
-    assert len(noted) == 2
+    assert len(noted) == 3
     assert "0912345678" not in repr(noted)
+
+
+async def test_a_house_that_needs_help_stands_on_the_overview_of_who_looks_after_it(house):
+    code = (await house.notice())["code"]
+
+    def ask(session):
+        notice = session.exec(select(Notice).where(Notice.code == code)).one()
+        home = session.exec(select(Household).where(Household.number == 2)).first()
+        now, channel_id = house.runtime.clock(), session.exec(select(Channel.id)).first()
+        account = Account(channel_id=channel_id, user_key="resident", created_at=now)
+        account.household_id, account.unit_id, account.grade = home.id, home.unit_id, Grade.CARD
+        session.add(account)
+        session.flush()
+        acks.count(session, account, notice, Answer.HELP, unit_id=home.unit_id, chat_id=None, now=now)
+
+    await house.write(ask)
+    for role in ("canbo", "truong1"):
+        page = (await (await house.signed_in(role)).get("/console/")).text
+        assert "hộ số 2" in page.split("Cần giúp", 1)[1], role
+    for role in ("xem", "tohelp", "xakhac"):
+        assert "Cần giúp" not in (await (await house.signed_in(role)).get("/console/")).text, role
 
 
 async def test_the_head_enters_a_bare_number_and_a_helper_ticks_without_labels(house):

@@ -28,7 +28,19 @@ from store.tables import (
     WebSession,
 )
 from tests.api.conftest import HOUSEHOLDS, found, opened
-from tests.api.links_house import Link, Resident, ask, carried, count, figures, linked, opens, state_of, untouched
+from tests.api.links_house import (
+    Link,
+    Resident,
+    ask,
+    carried,
+    count,
+    figures,
+    linked,
+    opens,
+    signed_in,
+    state_of,
+    untouched,
+)
 from tests.api.test_console import OGG, compose
 from tests.api.test_pages import NASTY
 
@@ -128,7 +140,9 @@ async def test_the_page_says_who_speaks_when_and_everything_and_asks_for_one_tap
     assert page.text.count("<button") == 1
     assert "Nhà tôi đã nắm" in page.text
     assert f'href="/tb/{link.code}"' in page.text
-    assert 'href="/chat/ban-1/private">Hỏi điều chưa rõ' in page.text
+    assert 'href="/chat/ban-1/private">Hỏi riêng</a>' in page.text
+    assert page.text.count("/chat/") == 1, "one way to write to us, which promises nothing"
+    assert "Gặp tin nhắn lạ thì đừng bấm" in page.text
     assert "<svg" not in page.text, "who reads it needs no QR code"
     assert "<script" not in page.text
     assert page.headers["cache-control"] == "no-store"
@@ -489,6 +503,7 @@ async def test_an_unknown_program_that_loads_no_pictures_counts_nothing_however_
 
 async def test_residents_browsers_count_once_each_and_the_first_proves_that_it_was_carried(house):
     link, other = await linked(house)
+    await signed_in(house)
     for number, (name, agent) in enumerate(RESIDENTS.items(), start=1):
         resident = Resident(house, link, agent=agent)
         for _ in range(3):
@@ -532,6 +547,7 @@ async def test_what_nobody_looks_at_is_not_counted_and_looks_the_same(house, hea
 
 async def test_with_pictures_switched_off_the_answer_counts_the_open(house):
     link, _ = await linked(house)
+    await signed_in(house)
     resident = Resident(house, link)
     await resident.open(pictures=False)
     assert await opens(house, link) == 0
@@ -730,6 +746,8 @@ async def test_a_revoked_link_leads_to_the_notices_own_page_and_counts_nothing(h
     page = await resident.http.get(link.path)
     assert page.status_code == 410
     assert f'href="/tb/{link.code}"' in page.text
+    assert "nói với trưởng thôn, trưởng bản" in page.text
+    assert "đường dẫn mới" not in page.text, "there is none"
     assert (await resident.answer()).status_code == 410
     assert (await resident.http.get(f"{link.path}/o.gif")).content == DOT
     assert await untouched(house)

@@ -11,7 +11,7 @@ from playwright.async_api import ViewportSize, async_playwright, expect
 
 from store.tables import NoticeState, State
 from tests.api.conftest import opened
-from tests.api.links_house import ZALO, figures, linked, opens, state_of
+from tests.api.links_house import ZALO, figures, linked, opens, signed_in, state_of
 from tests.api.test_links import card_of, change
 from tests.browser import chromium
 
@@ -93,6 +93,7 @@ async def fits(page) -> bool:
 
 async def test_a_resident_reads_answers_and_names_the_household_without_javascript(house, phone):
     link, _ = await linked(house, body=LONG)
+    await signed_in(house)
     page = await phone(link.path)
     await expect(page.get_by_role("heading", level=1)).to_have_text("Thông báo gửi Bản Một")
     await counted(house, link, 1)
@@ -119,6 +120,7 @@ async def test_a_resident_reads_answers_and_names_the_household_without_javascri
     assert (row.number, row.join, row.absent, row.opens) == (1, 0, 1, 1)
 
 
+@pytest.mark.long
 async def test_who_does_not_remember_is_not_asked_again(house, phone):
     link, _ = await linked(house)
     page = await phone(link.path)
@@ -130,6 +132,7 @@ async def test_who_does_not_remember_is_not_asked_again(house, phone):
     await expect(page.get_by_role("textbox")).to_have_count(1)
 
 
+@pytest.mark.long
 async def test_a_card_ties_this_phone_to_its_household_and_leads_back(house, phone):
     link, _ = await linked(house)
     page = await phone(link.path)
@@ -143,6 +146,7 @@ async def test_a_card_ties_this_phone_to_its_household_and_leads_back(house, pho
     assert (await figures(house, link)).card == 1
 
 
+@pytest.mark.long
 async def test_with_pictures_switched_off_the_answer_counts_the_open(house, phone):
     link, _ = await linked(house)
     page = await phone("/static/icon.svg")
@@ -153,7 +157,7 @@ async def test_with_pictures_switched_off_the_answer_counts_the_open(house, phon
     await counted(house, link, 1)
 
 
-@pytest.mark.parametrize("letters", ["100%", "200%"])
+@pytest.mark.parametrize("letters", [pytest.param("100%", marks=pytest.mark.long), "200%"])
 async def test_every_state_of_the_page_is_readable_and_accessible(house, phone, letters):
     """JavaScript is on here for the checker alone."""
     link, _ = await linked(house, body=LONG, answers="attend", due_at="2030-11-21T08:00:00+07:00")
@@ -183,6 +187,8 @@ async def test_every_state_of_the_page_is_readable_and_accessible(house, phone, 
     await look("corrected")
     await page.goto(f"{house.address}/tb/{link.code}")
     await look("corrected, at the public page")
+    await page.goto(f"{house.address}/tb/")
+    await look("where a code is checked")
     await change(house, link, body="Hoãn họp.", state=NoticeState.RECALLED)
     await page.goto(house.address + link.path)
     await expect(page.get_by_text(re.compile("đã thu hồi"))).to_be_visible()

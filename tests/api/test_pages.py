@@ -36,6 +36,29 @@ async def test_a_code_is_understood_however_it_is_typed_and_leads_to_the_notices
     assert (await house.browser().get(f"/tb/{waiting.lower()}")).status_code == 404
 
 
+async def test_a_code_is_checked_on_a_page_that_asks_for_nothing_else(house):
+    code = (await house.notice())["code"]
+    for path in ("/tb", "/tb/", "/tb/?ma=", "/tb/?ma=%20"):
+        asks = await house.browser().get(path)
+        assert asks.status_code == 200
+        assert found(r'<form action="([^"]+)"', asks.text) == "/tb/"
+        assert regex.findall(r'name="(\w+)"', asks.text.partition("<main")[2]) == ["ma"]
+    for typed in (code, code.lower(), f" {code.removeprefix('TB-')} "):
+        answer = await house.browser().get("/tb/", params={"ma": typed})
+        assert (answer.status_code, answer.headers["location"]) == (303, f"/tb/{code}")
+    for wrong in ("TB-0000", "a/b", "../console", "x" * 900):
+        answer = await house.browser().get("/tb/", params={"ma": wrong})
+        assert answer.status_code == 404
+        assert "Không có thông báo nào mang mã này" in answer.text
+
+
+async def test_wrong_codes_typed_on_that_page_are_counted_like_others(house):
+    guesser = house.browser(address="203.0.113.44")
+    answers = [(await guesser.get("/tb/", params={"ma": f"TB-00{n:02}"})).status_code for n in range(pages.GUESSES)]
+    assert answers == [404] * pages.GUESSES
+    assert (await guesser.get("/tb/TB-0000")).status_code == 429
+
+
 async def test_a_code_that_nobody_gave_out_is_warned_of(house):
     answer = await house.browser().get("/tb/TB-0000")
     assert answer.status_code == 404

@@ -14,6 +14,7 @@ from store.tables import (
     Audit,
     Errand,
     FileKind,
+    Holder,
     Household,
     Notice,
     NoticeTarget,
@@ -24,6 +25,7 @@ from store.tables import (
     State,
     WebSession,
 )
+from tests.api import links_house
 from tests.api.conftest import HOUSEHOLDS, csrf_in, found
 from tests.api.errand_rows import hand, handed, link_code, png, relay_group, row_of
 
@@ -259,6 +261,61 @@ async def test_a_fresh_copy_is_only_sent_when_something_changed(house):
     assert same.headers["x-loa-at"]
     await handed(house, await relay_group(house))
     assert (await phone.get("/truong", headers={"x-loa-mark": mark})).status_code == 200
+
+
+async def test_only_a_linked_phone_is_told_whose_it_is_and_keeps_files(house):
+    row = await handed(house, await relay_group(house), picture=png())
+    phone, console = await linked(house), await house.signed_in("truong1")
+    for path in ("/truong", await roll_path(phone)):
+        told, untold = await phone.get(path), await console.get(path)
+        assert "x-loa-who" in told.headers
+        assert " data-phone " in told.text
+        assert "x-loa-who" not in untold.headers, "the worker forgets what it has"
+        assert "data-phone" not in untold.text
+    assert (await phone.get(f"/truong/{row}/anh.png")).headers["cache-control"] == "private, no-cache"
+    assert (await console.get(f"/truong/{row}/anh.png")).headers["cache-control"] == "no-store"
+
+
+async def test_what_went_on_to_somebody_else_says_so_on_the_card(house):
+    row = await handed(house, await relay_group(house, backup="tohelp"))
+    phone, helper = await linked(house), await linked(house, "tohelp")
+    assert "Đã nhờ" not in (await phone.get("/truong")).text
+
+    def pass_on(session, holder, username):
+        errand = session.get_one(Errand, row)
+        errand.holder = holder
+        errand.person_id = session.exec(select(Person.id).where(Person.username == username)).first()
+        session.add(errand)
+
+    await house.write(pass_on, Holder.BACKUP, "tohelp")
+    page = (await phone.get("/truong")).text
+    assert "Đã nhờ Tổ công nghệ số chuyển giúp. Bác chuyển được thì chuyển rồi bấm Đã chuyển." in page
+    assert "nhờ bác chuyển giúp" not in page
+    page = (await helper.get("/truong")).text
+    assert "nhờ bác chuyển giúp" in page
+    assert "Đã nhờ" not in page
+    await house.write(pass_on, Holder.COMMUNE, "")
+    assert "Xã sẽ gọi để nhờ chuyển. Bác chuyển được thì" in (await phone.get("/truong")).text
+    assert (await press(phone, row)).status_code == 303
+    assert (await row_of(house, row)).state is State.SENT
+
+
+async def test_who_needs_help_stands_above_everything_else(house):
+    known, unknown = [links_house.Resident(house, link) for link in await links_house.linked(house, answers="attend")]
+    row = await handed(house, await relay_group(house))
+    phone, other = await linked(house), await linked(house, "truong2")
+    assert "Cần giúp" not in (await phone.get("/truong")).text
+    for resident in (known, unknown):
+        await resident.open(pictures=False)
+        assert (await resident.answer("help")).status_code == 303
+    page = (await other.get("/truong")).text
+    assert "Bản Hai: một tài khoản chưa gắn hộ" in page
+    assert (await known.number(3)).status_code == 303
+    page = (await phone.get("/truong")).text
+    assert page.index("Cần giúp") < page.index(f'id="k{row}"')
+    assert "Bản Một: hộ số 3" in page
+    assert f"ở {known.link.code}" in page
+    assert "Bản Hai: " not in page, "another head's"
 
 
 # ---------------------------------------------------------------- presses

@@ -12,9 +12,10 @@ from playwright.async_api import ViewportSize, async_playwright, expect
 from sqlmodel import col, select
 
 from store import outbox
-from store.tables import Errand, Household, NoticeTarget, Receipt, State
-from tests.api.conftest import House, opened
+from store.tables import Errand, Household, Notice, NoticeTarget, Receipt, State
+from tests.api.conftest import PASSWORD, House, opened
 from tests.api.errand_rows import handed, link_code, png, relay_group, row_of
+from tests.api.links_house import Resident, linked
 from tests.browser import chromium
 from tests.e2e.line import Line, line_to
 from tests.e2e.service import until
@@ -175,6 +176,7 @@ async def test_a_head_handles_a_notice_in_three_taps_though_the_line_is_gone_in_
     await expect(kit(page, row)).to_contain_text("Đã báo lúc")
 
 
+@pytest.mark.long
 async def test_what_was_pressed_is_told_when_the_page_is_opened_again(served, phone):
     row = await handed(served, await relay_group(served))
     page = await phone()
@@ -191,6 +193,7 @@ async def test_what_was_pressed_is_told_when_the_page_is_opened_again(served, ph
     await expect(kit(again, row)).to_contain_text("Đã báo lúc")
 
 
+@pytest.mark.long
 async def test_a_press_says_how_long_ago_it_was_made(served, phone):
     row = await handed(served, await relay_group(served))
     page = await phone()
@@ -212,6 +215,7 @@ async def test_a_press_says_how_long_ago_it_was_made(served, phone):
     assert 60_000 <= int(asked[0]["ago"]) < 100_000
 
 
+@pytest.mark.long
 async def test_a_slip_without_a_line_is_forgotten_and_with_one_is_taken_back(served, phone):
     row = await handed(served, await relay_group(served))
     page = await phone()
@@ -233,6 +237,7 @@ async def test_a_slip_without_a_line_is_forgotten_and_with_one_is_taken_back(ser
     await expect(page.get_by_role("status")).to_contain_text("Đã ghi lại là chưa chuyển")
 
 
+@pytest.mark.long
 async def test_an_answer_that_got_lost_counts_once(served, phone):
     row = await handed(served, await relay_group(served))
     page = await phone()
@@ -255,6 +260,7 @@ async def test_an_answer_that_got_lost_counts_once(served, phone):
     assert await carried(served, row)
 
 
+@pytest.mark.long
 async def test_a_new_notice_appears_when_the_page_is_looked_at_again(served, phone):
     chat = await relay_group(served)
     page = await phone()
@@ -265,6 +271,7 @@ async def test_a_new_notice_appears_when_the_page_is_looked_at_again(served, pho
     await kept(page)
 
 
+@pytest.mark.long
 async def test_a_notice_that_was_stopped_meanwhile_says_so(served, phone):
     row = await handed(served, await relay_group(served))
     page = await phone()
@@ -284,6 +291,7 @@ async def test_a_notice_that_was_stopped_meanwhile_says_so(served, phone):
 # ---------------------------------------------------------------- copying, sharing
 
 
+@pytest.mark.long
 async def test_copying_works_without_the_clipboards_own_door(served, phone):
     row = await handed(served, await relay_group(served), body="Mai họp.\nMang sổ hộ.")
     page = await phone()
@@ -296,6 +304,7 @@ async def test_copying_works_without_the_clipboards_own_door(served, phone):
     assert await other.evaluate("navigator.clipboard.readText()") == await page.locator(".carry").text_content()
 
 
+@pytest.mark.long
 async def test_long_words_are_copied_piece_by_piece(served, phone):
     row = await handed(served, await relay_group(served), body="Lịch cắt điện từng bản trong tuần. " * 40)
     page = await phone()
@@ -307,6 +316,7 @@ async def test_long_words_are_copied_piece_by_piece(served, phone):
     assert await page.evaluate("navigator.clipboard.readText()") == await pieces[1].text_content()
 
 
+@pytest.mark.long
 async def test_the_phones_share_sheet_gets_the_words_and_the_picture(served, phone):
     picture = png()
     row = await handed(served, await relay_group(served), picture=picture)
@@ -332,6 +342,7 @@ async def heads(house) -> int:
     return len(await house.read(lambda s: s.exec(select(Receipt).where(col(Receipt.household_id).is_not(None))).all()))
 
 
+@pytest.mark.long
 async def test_households_are_ticked_without_a_line_and_told_together(served, phone):
     await served.notice()
     page = await phone()
@@ -370,9 +381,115 @@ async def test_households_are_ticked_without_a_line_and_told_together(served, ph
     await expect(boxes.nth(2)).to_be_checked()
 
 
+async def test_the_same_household_of_two_notices_is_ticked_apart(served, phone):
+    codes = [(await served.notice())["code"] for _ in range(2)]
+    first, second = [f"/truong/diem-danh/{code}/ban-1" for code in codes]
+    page = await phone()
+    boxes, count = page.get_by_role("checkbox"), page.get_by_label("Khoảng bao nhiêu người")
+    for path in (second, first):
+        await page.goto(served.address + path)
+        await kept(page)
+    await page.context.set_offline(True)
+    await boxes.nth(0).check()
+    await count.fill("45")
+    await page.get_by_role("button", name="Ghi số người").click()
+    await page.goto(served.address + second)
+    await expect(boxes.nth(0)).not_to_be_checked()
+    await expect(count).to_have_value("")
+    await boxes.nth(0).check()
+    await boxes.nth(1).check()
+    await boxes.nth(0).uncheck()
+    await count.fill("7")
+    await page.get_by_role("button", name="Ghi số người").click()
+    await page.goto(served.address + first)
+    await expect(boxes.nth(0)).to_be_checked()
+    await expect(boxes.nth(1)).not_to_be_checked()
+    await expect(count).to_have_value("45")
+    await page.context.set_offline(False)
+
+    def look(session):
+        rows = session.exec(
+            select(Notice.code, Household.number)
+            .join(Receipt, col(Receipt.notice_id) == Notice.id)
+            .join(Household, col(Household.id) == Receipt.household_id)
+        ).all()
+        counts = session.exec(
+            select(Notice.code, NoticeTarget.told_count)
+            .join(NoticeTarget, col(NoticeTarget.notice_id) == Notice.id)
+            .where(col(NoticeTarget.told_count).is_not(None))
+        ).all()
+        return {tuple(row) for row in rows}, {tuple(row) for row in counts}
+
+    wanted = ({(codes[0], 1), (codes[1], 2)}, {(codes[0], 45), (codes[1], 7)})
+
+    async def told() -> bool:
+        return await served.read(look) == wanted
+
+    await until(told, "both notices have their own ticks and counts", within=WITHIN)
+
+
 # ---------------------------------------------------------------- whose it is
 
 
+@pytest.mark.long
+async def test_nothing_of_a_console_sign_in_stays_on_the_computer(served, phone):
+    """With a phone's worker there already: the computer was linked once, to somebody else."""
+    row = await handed(served, await relay_group(served), picture=png())
+    page = await phone("tohelp")
+    await kept(page)
+    await page.context.clear_cookies()
+    await page.goto(f"{served.address}/console/login")
+    await page.get_by_label("Tên đăng nhập").fill("truong1")
+    await page.get_by_label("Mật khẩu").fill(PASSWORD)
+    await page.get_by_role("button", name="Đăng nhập").click()
+    await expect(page.get_by_role("button", name="Đăng xuất")).to_be_visible()
+    await page.goto(f"{served.address}/truong")
+    await expect(kit(page, row).locator("img")).to_have_js_property("naturalWidth", 60)
+    await page.goto(f"{served.address}{await page.locator('a[href*=diem-danh]').first.get_attribute('href')}")
+    await expect(page.get_by_role("checkbox")).to_have_count(4)
+    assert await page.evaluate(COPIES) == []
+    await page.goto(f"{served.address}/console/")
+    await page.get_by_role("button", name="Đăng xuất").click()
+    await expect(page.get_by_label("Mật khẩu")).to_be_visible()
+    await page.context.set_offline(True)
+    for path in ("/truong", f"/truong/{row}/anh.png"):
+        with pytest.raises(Exception, match="ERR_"):
+            await page.goto(served.address + path)
+
+
+@pytest.mark.long
+async def test_a_computer_that_only_the_console_knows_gets_no_worker(served, phone):
+    await handed(served, await relay_group(served))
+    page = await phone(None)
+    await page.goto(f"{served.address}/console/login")
+    await page.get_by_label("Tên đăng nhập").fill("truong1")
+    await page.get_by_label("Mật khẩu").fill(PASSWORD)
+    await page.get_by_role("button", name="Đăng nhập").click()
+    await page.goto(f"{served.address}/truong")
+    await expect(page.get_by_role("button", name="Sao chép")).to_be_visible()
+    assert await page.evaluate("navigator.serviceWorker.getRegistrations().then((all) => all.length)") == 0
+
+
+@pytest.mark.long
+async def test_signing_out_of_the_console_forgets_what_a_phones_page_kept(served, phone):
+    await handed(served, await relay_group(served), picture=png())
+    page = await phone()
+    await kept(page)
+    assert await page.evaluate(COPIES) != []
+    await page.goto(f"{served.address}/console/login")
+    await page.get_by_label("Tên đăng nhập").fill("truong1")
+    await page.get_by_label("Mật khẩu").fill(PASSWORD)
+    await page.get_by_role("button", name="Đăng nhập").click()
+    await page.get_by_role("button", name="Đăng xuất").click()
+    await expect(page.get_by_label("Mật khẩu")).to_be_visible()
+
+    async def forgotten() -> bool:
+        return await page.evaluate(COPIES) == []
+
+    await until(forgotten, "the copies are gone", within=WITHIN)
+
+
+@pytest.mark.long
 async def test_signing_out_leaves_nothing_on_the_phone(served, phone):
     row = await handed(served, await relay_group(served), picture=png())
     page = await phone()
@@ -388,6 +505,7 @@ async def test_signing_out_leaves_nothing_on_the_phone(served, phone):
         await page.goto(f"{served.address}/truong")
 
 
+@pytest.mark.long
 async def test_a_phone_that_was_ended_elsewhere_forgets_when_it_has_a_line(served, phone):
     row = await handed(served, await relay_group(served), picture=png())
     page = await phone()
@@ -399,6 +517,7 @@ async def test_a_phone_that_was_ended_elsewhere_forgets_when_it_has_a_line(serve
     assert await page.locator(f"#k{row}").count() == 0
 
 
+@pytest.mark.long
 async def test_signing_out_with_something_untold_asks_first(served, phone):
     row = await handed(served, await relay_group(served))
     page = await phone()
@@ -470,7 +589,12 @@ async def test_a_phone_can_hit_and_read_everything_and_axe_finds_nothing_serious
     chat = await relay_group(served)
     told = await handed(served, chat)
     row = await handed(served, chat, body="Họp bản: " + "dài" * 100, picture=png(1080))
+    (asked,) = await linked(served, villages=["ban-1"], answers="attend")
+    resident = Resident(served, asked)
+    await resident.open()
+    await resident.answer("help")
     page = await phone()
+    await expect(page.get_by_role("heading", name="Cần giúp")).to_be_visible()
     await kit(page, told).get_by_role("button", name="Đã chuyển").click()
     await becomes(served, told, State.SENT)
     await page.reload()
