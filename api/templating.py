@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ STATIC = HERE / "static"
 FOREVER = "public, max-age=31536000, immutable"
 
 
+@cache
 def environment(zone: ZoneInfo) -> Environment:
-    """The templates, with times shown in `zone`."""
+    """The templates, with times shown in `zone`. One for all apps of a process: a template is compiled once."""
     jinja = Environment(
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=True,
